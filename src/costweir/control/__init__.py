@@ -1,0 +1,1 @@
+"""What people set and the system remembers: customers, plans, budgets and runs."""

@@ -1,0 +1,1 @@
+"""The seeded sample world, written as files in the providers' real formats."""

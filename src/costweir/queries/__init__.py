@@ -1,0 +1,1 @@
+"""The catalogue: every question once, as SQL with typed parameters, answered the same for every face (law L4)."""

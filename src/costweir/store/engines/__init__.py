@@ -1,0 +1,1 @@
+"""One module per warehouse engine. Only the composition root names one."""

@@ -1,0 +1,113 @@
+"""The warehouse port. It keeps law L2: loading a bill period again replaces it, in one step that cannot be half done."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Protocol
+
+#: What a query may return in a cell, before it becomes text for the wire.
+Value = str | int | bool | Decimal | date | datetime | None
+#: What a query may take as a parameter; a tuple stands for a list of texts.
+Parameter = str | int | bool | Decimal | date | datetime | tuple[str, ...] | None
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Slot:
+    """The replace key: one provider's bill for one account and one invoice month (`YYYY-MM`).
+
+    The reader is not part of it, so that a CUR and a FOCUS export of the same bill replace each other instead of
+    being added up.
+    """
+
+    provider: str
+    account: str
+    period: str
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What is stored for one slot: where it came from and the counts that prove nothing was dropped (law L7).
+
+    `rows_in = rows_stored + rows_skipped + rows_quarantined`. `billed_total` is the sum of the stored rows and
+    `file_total` the plain sum of the file for this slot, both in `currency` ("" when the rows mix currencies; the
+    totals are then in USD where every row has a rate, else per-row sums without meaning are avoided and are 0).
+    """
+
+    run_id: str
+    source: str
+    slot: Slot
+    loaded_at: datetime
+    rows_in: int
+    rows_stored: int
+    rows_skipped: int
+    rows_quarantined: int
+    billed_total: Decimal
+    file_total: Decimal
+    currency: str
+    content_hash: str
+    rules_hash: str = ""
+    first_day: date | None = None
+    last_day: date | None = None
+    sample: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """The rows of a query with their column names."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Value, ...], ...]
+
+    def records(self) -> list[dict[str, Value]]:
+        """The rows as dictionaries."""
+        return [dict(zip(self.columns, row, strict=True)) for row in self.rows]
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What an engine can do, as data. Shared code reads this and never asks for an engine's name."""
+
+    dialect: str
+    max_decimal_digits: int
+    transactions: bool
+    many_processes: bool
+    reads_parquet: bool
+
+
+class Warehouse(Protocol):
+    """Six verbs that an engine implements."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What this engine can do."""
+        ...
+
+    def migrate(self) -> None:
+        """Brings the schema to this version, forward only. Raises Conflict when the file is from a newer version."""
+        ...
+
+    def replace(self, load: Load, *, charges: Path, quarantine: Path | None = None) -> None:
+        """Replaces everything stored for `load.slot` by the staged Parquet file(s), its quarantined rows, its roll-up
+        and its `loads` row, in one transaction. `charges` holds exactly the columns of `CHARGE_COLUMNS`; `quarantine`
+        holds `file, row_number, reason, raw`."""
+        ...
+
+    def mirror(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Value]]) -> None:
+        """Replaces one small reference table (customers, plans, budgets, customer_approved_models)."""
+        ...
+
+    def append(self, calls: Sequence[Mapping[str, Value]]) -> int:
+        """Adds calls that are not there yet (by `call_id`) and returns how many were new."""
+        ...
+
+    def query(self, sql: str, params: Mapping[str, Parameter] | None = None) -> Table:
+        """Runs one SELECT in the restricted dialect; parameters are written `$name`."""
+        ...
+
+    def close(self) -> None:
+        """Releases the store. A second call does nothing."""
+        ...
