@@ -60,7 +60,7 @@ class Answer:
     def to_json(self) -> dict[str, object]:
         """The object of the contract, `schema` included."""
         return {
-            "schema": "costweir.answer/1",
+            "schema": "costweir.ask/1",
             "query_id": self.query_id,
             "question": self.question,
             "basis": self.basis,
