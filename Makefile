@@ -1,0 +1,57 @@
+# Costweir: `make demo` shows thirteen months of AI spend in the browser, `make test` proves the promises.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+ARGS ?=
+PYTEST_ARGS ?= -n auto
+UV = $(shell command -v uv 2>/dev/null || echo .tools/bin/uv)
+
+.PHONY: help demo up test check bench docs test-peers format clean browser
+
+help: ## list the commands
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/' | column -t -s:
+
+.tools/bin/uv:
+	@command -v uv >/dev/null 2>&1 || { \
+	  $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Costweir needs Python 3.11 or newer; set PYTHON=/path/to/python3.11" >&2; exit 2; }; \
+	  $(PYTHON) -m venv .tools || { echo "Python has no venv module here. On Debian and Ubuntu: apt install python3-venv" >&2; exit 2; }; \
+	  .tools/bin/pip install --quiet --disable-pip-version-check uv; }
+	@mkdir -p .tools/bin && { [ -e .tools/bin/uv ] || ln -s "$$(command -v uv)" .tools/bin/uv; }
+
+.venv/.runtime: pyproject.toml uv.lock hatch_build.py | .tools/bin/uv
+	@$(UV) sync --quiet --frozen --inexact --no-default-groups && touch $@
+
+.venv/.dev: pyproject.toml uv.lock hatch_build.py | .tools/bin/uv
+	@$(UV) sync --quiet --frozen --inexact && touch $@ .venv/.runtime
+
+demo: .venv/.runtime ## load the sample world and serve it (ARGS=--no-serve loads and exits)
+	@.venv/bin/costweir demo $(ARGS)
+
+up: .venv/.runtime ## serve your own data
+	@.venv/bin/costweir up $(ARGS)
+
+test: .venv/.dev browser ## run every test that needs no outside server
+	@.venv/bin/pytest $(PYTEST_ARGS) tests
+
+check: .venv/.dev ## format, lint, types and import contracts
+	@.venv/bin/ruff format --check . && .venv/bin/ruff check . && .venv/bin/pyright && .venv/bin/lint-imports
+
+format: .venv/.dev ## rewrite the files in house style
+	@.venv/bin/ruff format . && .venv/bin/ruff check --fix .
+
+bench: .venv/.dev ## measure the figures in docs/figures.md
+	@for bench in bench/*.py; do .venv/bin/python $$bench || exit 1; done
+
+docs: .venv/.dev ## write the generated pages again
+	@.venv/bin/python docs/generate.py
+
+test-peers: .venv/.dev ## run against real servers of others (may install them)
+	@$(UV) pip install --quiet --python .venv/bin/python 'moto[server,s3]>=5.2'
+	@.venv/bin/pytest -p no:cacheprovider tests/peers --run-peers
+
+browser: .venv/.dev
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || \
+	  [ -d "/Applications/Google Chrome.app" ] || .venv/bin/playwright install chromium
+
+clean: ## forget the environments
+	@rm -rf .venv .tools dist build

@@ -1,0 +1,113 @@
+"""The desk of a server that is already running: the same questions, asked over its loopback port."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import Any
+from urllib.error import HTTPError, URLError
+from urllib.parse import quote, urlencode
+from urllib.request import ProxyHandler, build_opener
+from urllib.request import Request as HttpRequest
+
+from costweir import errors
+from costweir.app.locks import RunningServer
+from costweir.domain.answer import Answer, Excluded
+from costweir.domain.period import Period
+from costweir.queries.request import Request
+
+Record = Mapping[str, object]
+
+#: A server on this machine is never behind the proxy that the environment may name.
+_OPENER = build_opener(ProxyHandler({}))
+_BY_CODE = {kind.code: kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.Error)}
+
+
+class RemoteDesk:
+    """Implements `web.desk.Desk` and `load` through the HTTP API of the server that owns the data directory."""
+
+    def __init__(self, server: RunningServer) -> None:
+        self._server = server
+
+    def questions(self) -> Sequence[Record]:
+        """The catalogue."""
+        return self._rows("/v1/questions")
+
+    def ask(self, request: Request) -> Answer:
+        """Answers one question."""
+        query: list[tuple[str, str]] = [("by", name) for name in request.by]
+        query += [("where", f"{name}={value}") for name, values in request.where.items() for value in values]
+        for name in ("since", "until", "limit", "basis", "currency"):
+            value = getattr(request, name)
+            if value:
+                query.append((name, str(value)))
+        return _answer(self._call("GET", f"/v1/answers/{quote(request.question)}?{urlencode(query)}"))
+
+    def runs(self, *, limit: int = 100) -> Sequence[Record]:
+        """The newest runs first."""
+        return self._rows(f"/v1/runs?limit={limit}")
+
+    def quarantine(self, *, run_id: str = "", limit: int = 100) -> Sequence[Record]:
+        """Lines that could not be read."""
+        return self._rows(f"/v1/quarantine?{urlencode({'run_id': run_id, 'limit': limit})}")
+
+    def customers(self) -> Sequence[Record]:
+        """Known customers."""
+        return self._rows("/v1/customers")
+
+    def plans(self) -> Sequence[Record]:
+        """Known plans."""
+        return self._rows("/v1/plans")
+
+    def budgets(self) -> Sequence[Record]:
+        """Known budgets."""
+        return self._rows("/v1/budgets")
+
+    def status(self) -> Record:
+        """What the store holds."""
+        return self._call("GET", "/v1/status")
+
+    def load(self, staged: Mapping[str, object]) -> Sequence[Record]:
+        """Hands staged slots to the server, which stores them; see `LocalDesk.load`."""
+        return self._call("POST", "/v1/loads", staged)["rows"]
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+    def _rows(self, path: str) -> Sequence[Record]:
+        return self._call("GET", path)["rows"]
+
+    def _call(self, method: str, path: str, body: Mapping[str, object] | None = None) -> dict[str, Any]:
+        data = None if body is None else json.dumps(body).encode()
+        headers = {"Authorization": f"Bearer {self._server.token}", "Content-Type": "application/json"}
+        request = HttpRequest(self._server.url.rstrip("/") + path, data=data, method=method, headers=headers)
+        try:
+            with _OPENER.open(request, timeout=600) as reply:
+                return json.load(reply)
+        except HTTPError as reply:
+            raise _error(reply.read()) from None
+        except (URLError, ConnectionError, TimeoutError):
+            raise errors.Unreachable(
+                f"The server with process id {self._server.pid} holds the data directory but does not answer.",
+                hint="Wait for it to finish starting, or stop it and try again.",
+            ) from None
+
+
+def _error(body: bytes) -> errors.Error:
+    try:
+        problem: dict[str, str] = json.loads(body)
+    except ValueError:
+        problem = {}
+    kind = _BY_CODE.get(problem.get("code", ""), errors.Error)
+    return kind(problem.get("detail", "The server could not answer."), hint=problem.get("hint", ""))
+
+
+def _answer(value: dict[str, Any]) -> Answer:
+    days = {side: date.fromisoformat(text) if text else None for side, text in value["period"].items()}
+    return Answer(
+        query_id=value["query_id"], question=value["question"], basis=value["basis"], currency=value["currency"],
+        period=Period(days["since"], days["until"]), rows=tuple(value["rows"]), total=value["total"],
+        other=value["other"], excluded=tuple(Excluded(**item) for item in value["excluded"]), as_of=value["as_of"],
+        complete_to=value["complete_to"], complete=value["complete"], notes=tuple(value["notes"]), link=value["link"],
+    )  # fmt: skip

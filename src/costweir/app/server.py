@@ -1,0 +1,189 @@
+"""Runs the server: takes the data directory, binds every port, says where it answers, and drains on SIGTERM."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from costweir import __version__
+from costweir.app.desk import LocalDesk
+from costweir.app.locks import SERVER_FILE, ServerLock, admin_token, write_server_file
+from costweir.errors import Conflict, Unreachable, UsageError
+from costweir.web.access import Access, Keys
+from costweir.web.api import api_routes
+from costweir.web.app import create_app
+
+if TYPE_CHECKING:
+    from costweir.config import Settings
+
+DRAIN_SECONDS = 10
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """The four ports; 0 lets the system choose."""
+
+    web: int = 8080
+    gateway: int = 4000
+    mcp: int = 8090
+    otlp: int = 4318
+
+
+@dataclass(frozen=True, slots=True)
+class Faces:
+    """What `serve` starts: where it listens and what it prints about it."""
+
+    host: str
+    ports: Ports
+    quiet: bool = False
+
+
+def serve(settings: Settings, faces: Faces) -> None:
+    """Runs until SIGTERM or SIGINT, then drains for at most ten seconds.
+
+    Raises Conflict when a server runs on this data directory, Unreachable when a port is taken.
+    """
+    data_dir = settings.data_dir
+    lock = ServerLock.take(data_dir)
+    sockets: dict[str, socket.socket] = {}
+    try:
+        for name in ("web", "gateway", "mcp", "otlp"):
+            sockets[name] = _bind(faces.host, getattr(faces.ports, name), name)
+        with LocalDesk.open(settings) as desk:
+            asyncio.run(_run(desk, data_dir=data_dir, faces=faces, sockets=sockets))
+    finally:
+        for bound in sockets.values():
+            bound.close()
+        (data_dir / SERVER_FILE).unlink(missing_ok=True)
+        lock.release()
+
+
+def _bind(host: str, port: int, name: str) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind((host, port))
+    except PermissionError:
+        raise UsageError(f"Port {port} for {name} needs more rights.", hint=f"Take a port above 1023: --{name}-port.") from None
+    except socket.gaierror:
+        raise UsageError(f"Host {host!r} is not an address of this machine.", hint="Use 127.0.0.1 or 0.0.0.0.") from None
+    except OSError:
+        raise Unreachable(
+            f"Port {port} for {name} is taken on {host}.", hint=f"Choose another with --{name}-port, 0 for any free one."
+        ) from None
+    return bound
+
+
+def _url(host: str, bound: socket.socket) -> str:
+    shown = "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104 - compared, not bound
+    return f"http://[{shown}]:{bound.getsockname()[1]}" if ":" in shown else f"http://{shown}:{bound.getsockname()[1]}"
+
+
+async def _run(desk: LocalDesk, *, data_dir: Path, faces: Faces, sockets: Mapping[str, socket.socket]) -> None:
+    token_file, token = admin_token(data_dir)
+    keys = Keys(token)
+    public = faces.host not in LOOPBACK
+    state = {"draining": False}
+
+    def ready() -> str:
+        return "draining" if state["draining"] else desk.not_ready()
+
+    pages = create_app(
+        desk,
+        routes=api_routes(desk, load=desk.load, ready=ready),
+        allowed_hosts=["*"] if public else ["127.0.0.1", "localhost", "[::1]"],
+    )
+    apps = {name: _waiting(name) for name in ("gateway", "mcp", "otlp")}
+    servers = {
+        name: uvicorn.Server(
+            uvicorn.Config(
+                Access(pages, keys=keys, open_reading=not public) if name == "web" else apps[name],
+                log_level="warning", access_log=False, server_header=False, lifespan="off",
+                timeout_graceful_shutdown=DRAIN_SECONDS,
+            )  # fmt: skip
+        )
+        for name in sockets
+    }
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        state["draining"] = True
+        for server in servers.values():
+            server.should_exit = True
+
+    with contextlib.ExitStack() as signals:
+        for server in servers.values():
+            # Each uvicorn server would install its own handlers, and the last one would win.
+            signals.enter_context(_without_signal_handlers(server))
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop)
+        tasks = [asyncio.create_task(server.serve(sockets=[sockets[name]])) for name, server in servers.items()]
+        while not all(server.started for server in servers.values()) and not any(task.done() for task in tasks):
+            await asyncio.sleep(0.01)
+        urls = {name: _url(faces.host, bound) for name, bound in sockets.items()}
+        write_server_file(
+            data_dir,
+            {"pid": os.getpid(), "version": __version__, **urls, "admin_token_file": str(token_file.resolve())},
+        )
+        _announce(urls["web"], keys, faces, public=public)
+        await asyncio.gather(*tasks)
+
+
+@contextlib.contextmanager
+def _without_signal_handlers(server: uvicorn.Server):  # noqa: ANN202 - a context manager of nothing
+    server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign]
+    yield
+
+
+def _waiting(name: str) -> Starlette:
+    """The port of a face that this version does not have yet: alive, not ready, and it says so."""
+
+    async def health(_: Request) -> Response:
+        return PlainTextResponse("ok\n")
+
+    async def ready(_: Request) -> Response:
+        return PlainTextResponse(f"version {__version__} has no {name} yet\n", 503)
+
+    async def absent(_: Request) -> Response:
+        body = {
+            "type": "urn:costweir:error:not_available", "title": "not available", "status": 501,
+            "detail": f"Version {__version__} has no {name} yet.", "hint": "Bills, questions and the web pages are on the web port.",
+        }  # fmt: skip
+        return JSONResponse(body, 501, media_type="application/problem+json")
+
+    return Starlette(
+        routes=[
+            Route("/health", health),
+            Route("/ready", ready),
+            Route("/{path:path}", absent, methods=["GET", "POST", "PUT", "DELETE", "PATCH"]),
+        ]
+    )
+
+
+def _announce(web: str, keys: Keys, faces: Faces, *, public: bool) -> None:
+    if faces.quiet:
+        return
+    lines = [f"Costweir {__version__} is ready at {web}"]
+    if public:
+        lines.append(f"Log in once with {web}/enter?once={keys.once}")
+    lines.append("Stop it with Ctrl-C.")
+    print("\n".join(lines), file=sys.stderr, flush=True)  # noqa: T201
+
+
+__all__ = ["Conflict", "Faces", "Ports", "serve"]
