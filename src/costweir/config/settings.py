@@ -1,0 +1,272 @@
+"""What can be set, in one frozen object with every default."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Literal, Self, TypeVar
+
+from pydantic import BeforeValidator, Field, PrivateAttr, SecretStr, model_validator
+
+from costweir.config.fields import HttpUrl, LedgerUrl, Port, Section, StoreUrl
+from costweir.config.tables import Attribution, Budget, CurrencyRate, Customer, Model, Plan, Price, Provider
+
+_Key = TypeVar("_Key", bound=Hashable)
+
+
+def _log_level(value: object) -> object:
+    names = {"warn": "warning", "fatal": "critical"}
+    return names.get(value.lower(), value.lower()) if isinstance(value, str) else value
+
+
+LogLevel = Annotated[Literal["debug", "info", "warning", "error", "critical"], BeforeValidator(_log_level)]
+
+
+class Ledger(Section):
+    """Where holds and settlements are kept."""
+
+    url: LedgerUrl = "sqlite:ledger.db"
+    """`sqlite:` with a file, `postgresql://`, `redis://` or `memory:`."""
+    durability: Literal["fsync", "process"] = "fsync"
+    """`fsync` survives a power loss, `process` survives a killed process."""
+
+
+class Store(Section):
+    """Where charges and calls are kept."""
+
+    url: StoreUrl = "duckdb:facts.duckdb"
+    """`duckdb:` with a file, `postgresql://`, `clickhouse://`, `bigquery://`, `redshift://` or `mssql://`."""
+
+
+class Web(Section):
+    """The pages and the read API."""
+
+    port: Port = 8080
+    """Port; 0 takes any free one."""
+    allowed_hosts: tuple[str, ...] = ()
+    """Names a browser may ask for besides the ones of this machine."""
+
+
+class Gateway(Section):
+    """The gateway before the providers."""
+
+    port: Port = 4000
+    """Port; 0 takes any free one."""
+
+
+class Mcp(Section):
+    """The tools for agents."""
+
+    port: Port = 8090
+    """Port; 0 takes any free one."""
+
+
+class Otlp(Section):
+    """The receiver of traces."""
+
+    port: Port = 4318
+    """Port; 0 takes any free one."""
+
+
+class Database(Section):
+    """A database server that the environment names. Used only by a `store.url` or `ledger.url` that points
+    to it."""
+
+    url: SecretStr | None = None
+    """Whole address."""
+    host: str | None = None
+    """Host name."""
+    name: str | None = None
+    """Database name."""
+    user: str | None = None
+    """User."""
+    password: SecretStr | None = None
+    """Password."""
+
+
+class Prometheus(Section):
+    """The Prometheus beside Costweir."""
+
+    url: HttpUrl | None = None
+    """Its address."""
+    port: Port | None = None
+    """Its port in the rendered deployment."""
+    retention: str | None = Field(default=None, pattern=r"^\d+(ms|[smhdwy])$")
+    """How long it keeps samples, such as `90d`."""
+
+
+class Grafana(Section):
+    """The Grafana beside Costweir."""
+
+    root_url: str | None = None
+    """Its address as browsers see it."""
+    anonymous: bool | None = None
+    """Whether visitors may look without a login."""
+    admin_password: SecretStr | None = None
+    """Password of its administrator."""
+
+
+class Gcp(Section):
+    """The Google Cloud account."""
+
+    project_id: str | None = None
+    """Project."""
+
+
+class Aws(Section):
+    """The AWS account."""
+
+    region: str | None = None
+    """Region."""
+
+
+class Azure(Section):
+    """The Azure account."""
+
+    subscription_id: str | None = None
+    """Subscription."""
+    tenant_id: str | None = None
+    """Tenant."""
+    client_id: str | None = None
+    """Application that signs in."""
+    client_secret: SecretStr | None = None
+    """Its secret."""
+
+
+class Redshift(Section):
+    """The Redshift cluster. Used only by a `store.url` that points to it."""
+
+    host: str | None = None
+    """Host name."""
+    user: str | None = None
+    """User."""
+    password: SecretStr | None = None
+    """Password."""
+
+
+class Settings(Section):
+    """Everything that can be set. Made by `load`, never changed."""
+
+    name: str = Field(default="Costweir", min_length=1, max_length=80)
+    """The name that the pages show: your firm or team."""
+    environment: str = Field(default="local", pattern=r"^[A-Za-z0-9._-]{1,64}$")
+    """Where this runs, such as production."""
+    log_level: LogLevel = "info"
+    """`debug`, `info`, `warning`, `error` or `critical`."""
+    data_dir: Path
+    """Directory of the stores. A relative one is relative to the configuration file."""
+    host: str = Field(default="127.0.0.1", min_length=1)
+    """Address that the server listens on."""
+    workers: int = Field(default=1, ge=1, le=64)
+    """Processes of the gateway."""
+    ledger: Ledger = Ledger()
+    store: Store = Store()
+    web: Web = Web()
+    gateway: Gateway = Gateway()
+    mcp: Mcp = Mcp()
+    otlp: Otlp = Otlp()
+    attribution: Attribution = Attribution()
+    providers: tuple[Provider, ...] = ()
+    """Where calls are forwarded to."""
+    models: tuple[Model, ...] = ()
+    """Models as callers name them."""
+    prices: tuple[Price, ...] = ()
+    """Your own prices, in USD per 1,000,000 tokens."""
+    plans: tuple[Plan, ...] = ()
+    """Plans that customers pay for."""
+    customers: tuple[Customer, ...] = ()
+    """Who the spend is for."""
+    budgets: tuple[Budget, ...] = ()
+    """Limits."""
+    currency_rates: tuple[CurrencyRate, ...] = ()
+    """Rates for bills that state none."""
+    database: Database = Database()
+    prometheus: Prometheus = Prometheus()
+    grafana: Grafana = Grafana()
+    gcp: Gcp = Gcp()
+    aws: Aws = Aws()
+    azure: Azure = Azure()
+    redshift: Redshift = Redshift()
+
+    _origins: Mapping[str, str] = PrivateAttr(default_factory=dict[str, str])
+    _secrets: Mapping[str, SecretStr] = PrivateAttr(default_factory=dict[str, SecretStr])
+    _file: Path | None = PrivateAttr(default=None)
+
+    @property
+    def file(self) -> Path | None:
+        """The configuration file that was read, or None."""
+        return self._file
+
+    @property
+    def store_path(self) -> Path | None:
+        """The file of a `duckdb:` store, or None for any other kind."""
+        return self._path(self.store.url, "duckdb:")
+
+    @property
+    def ledger_path(self) -> Path | None:
+        """The file of a `sqlite:` ledger, or None for any other kind."""
+        return self._path(self.ledger.url, "sqlite:")
+
+    @property
+    def control_path(self) -> Path:
+        """The file of the control database."""
+        return self.data_dir / "control.db"
+
+    def secret(self, name: str) -> str | None:
+        """The value of an environment variable that an `api_key_env` names, or None while it is not set."""
+        held = self._secrets.get(name)
+        return None if held is None else held.get_secret_value()
+
+    def _path(self, url: str, scheme: str) -> Path | None:
+        return self.data_dir / url.removeprefix(scheme) if url.startswith(scheme) else None
+
+    @model_validator(mode="after")
+    def _ids_are_unique(self) -> Self:
+        for name in ("providers", "models", "plans", "customers", "budgets"):
+            _unique(
+                (row.id for row in getattr(self, name)),
+                lambda found, name=name: f"{name}: {found!r} is there twice",
+            )
+        _unique(
+            ((price.model, price.provider, price.effective) for price in self.prices),
+            lambda found: f"prices: {found[0]!r} has two prices from {found[2]}",
+        )
+        _unique(
+            ((rate.currency, rate.since) for rate in self.currency_rates),
+            lambda found: f"currency_rates: {found[0]} has two rates from {found[1]}",
+        )
+        return self
+
+    @model_validator(mode="after")
+    def _references_exist(self) -> Self:
+        providers = {row.id for row in self.providers}
+        models = {row.id for row in self.models}
+        plans = {row.id for row in self.plans}
+        for model in self.models:
+            _exists(model.provider, providers, f"models: {model.id!r} names the provider")
+            for target in model.degrade_to:
+                _exists(target, models, f"models: {model.id!r} degrades to the model")
+                if target == model.id:
+                    raise ValueError(f"models: {model.id!r} degrades to itself")
+        for customer in self.customers:
+            if customer.plan is not None:
+                _exists(customer.plan, plans, f"customers: {customer.id!r} is on the plan")
+        return self
+
+
+def _unique(keys: Iterable[_Key], say: Callable[[_Key], str]) -> None:
+    seen: set[_Key] = set()
+    for key in keys:
+        if key in seen:
+            raise ValueError(say(key))
+        seen.add(key)
+
+
+def _exists(wanted: str, known: set[str], sentence: str) -> None:
+    if wanted not in known:
+        from difflib import get_close_matches
+
+        near = get_close_matches(wanted, sorted(known), n=1)
+        raise ValueError(
+            f"{sentence} {wanted!r}, which is not declared" + (f"; did you mean {near[0]!r}?" if near else "")
+        )

@@ -1,0 +1,236 @@
+"""The lists of the configuration file: providers, models, prices, plans, customers, budgets, rates and
+attribution."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+from decimal import Decimal
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from costweir.config.fields import (
+    Amount,
+    Currency,
+    EnvironmentName,
+    HttpUrl,
+    Identifier,
+    Section,
+    Thresholds,
+    Timezone,
+    Window,
+)
+
+ProviderKind = Literal["openai", "azure", "anthropic", "gemini", "vertex", "bedrock", "mock"]
+BudgetMode = Literal["strict", "debt", "observe"]
+
+
+class Provider(Section):
+    """Where calls are forwarded to."""
+
+    id: Identifier
+    """Name that models refer to."""
+    kind: ProviderKind
+    """Wire format and kind of authentication."""
+    base_url: HttpUrl | None = None
+    """Address of the API; empty means the provider's public one."""
+    api_key_env: EnvironmentName | None = None
+    """Environment variable that holds the API key. The key itself is never written here."""
+    allow_private: bool = False
+    """Allow an address in a private network or on this machine."""
+
+
+class Model(Section):
+    """A model as callers name it."""
+
+    id: Identifier
+    """Name that callers use."""
+    provider: Identifier
+    """Id of the provider that serves it."""
+    upstream: Identifier | None = None
+    """The provider's own name for it; empty means the same as `id`."""
+    context_tokens: int | None = Field(default=None, gt=0)
+    """Largest number of tokens in one request, input and output together."""
+    max_output_tokens: int | None = Field(default=None, gt=0)
+    """Largest number of output tokens."""
+    degrade_to: tuple[Identifier, ...] = ()
+    """Cheaper models that may stand in, best first."""
+
+
+class Price(Section):
+    """An operator's own price of a model, in USD per 1,000,000 tokens. It goes before the price book."""
+
+    model: Identifier
+    """The model's id."""
+    provider: Identifier | None = None
+    """Only when billed by this provider; empty means any."""
+    effective: date
+    """First day on which the price holds."""
+    input: Amount | None = None
+    """Uncached input tokens."""
+    output: Amount | None = None
+    """Output tokens."""
+    cache_read: Amount | None = None
+    """Input tokens read from the cache."""
+    cache_write: Amount | None = None
+    """Input tokens written to the cache."""
+    request: Amount | None = None
+    """USD for each request, whatever its size."""
+
+
+class Plan(Section):
+    """A plan that customers pay for."""
+
+    id: Identifier
+    """Name that customers refer to."""
+    name: str = ""
+    """Display name; empty means the id."""
+    price_usd: Amount
+    """What a customer pays for a month."""
+    budget_usd: Amount | None = None
+    """What a customer may cost in a month."""
+    session_usd: Amount | None = None
+    """What one session may cost."""
+    session_calls: int | None = Field(default=None, gt=0)
+    """How many calls one session may make."""
+    tokens_per_minute: int | None = Field(default=None, gt=0)
+    """How many tokens a customer may use in a minute."""
+
+
+class Customer(Section):
+    """Somebody who the AI spend is for."""
+
+    id: Identifier
+    """The id that tags and headers carry."""
+    name: str = ""
+    """Display name; empty means the id."""
+    plan: Identifier | None = None
+    """Id of the plan."""
+    since: date | None = None
+    """First day as a customer."""
+
+
+class Scope(Section):
+    """What a budget is about. Empty means everything; several keys have to match together."""
+
+    tenant: str | None = None
+    """A tenant's id."""
+    customer: str | None = None
+    """A customer's id."""
+    plan: str | None = None
+    """A plan's id: every customer of the plan has the limit."""
+    key: str | None = None
+    """A gateway key's id."""
+    user: str | None = None
+    """A user's id."""
+    session: str | None = None
+    """A session's id."""
+    feature: str | None = None
+    """A feature."""
+    project: str | None = None
+    """A project."""
+    model: str | None = None
+    """A model's id."""
+    provider: str | None = None
+    """A provider's id."""
+    environment: str | None = None
+    """An environment such as production."""
+
+
+class Budget(Section):
+    """A limit, and what happens near it."""
+
+    id: Identifier
+    """Name of the budget."""
+    scope: Scope = Scope()
+    """What it is about."""
+    limit_usd: Amount | None = None
+    """USD that may be spent in one window."""
+    window: Window = "month"
+    """`day`, `week`, `month`, `session`, `total` or `rolling:` with a number and `m`, `h` or `d`."""
+    timezone: Timezone = "UTC"
+    """Where a day, week or month begins."""
+    mode: BudgetMode = "strict"
+    """`strict` blocks before the money is spent, `debt` lets the last call finish, `observe` only reports."""
+    thresholds: Thresholds = (50, 80, 95, 100)
+    """Percentages at which something happens."""
+    tokens_per_minute: int | None = Field(default=None, gt=0)
+    """Tokens in a minute."""
+    requests_per_minute: int | None = Field(default=None, gt=0)
+    """Requests in a minute."""
+    calls: int | None = Field(default=None, gt=0)
+    """Calls in one window."""
+    parallel: int | None = Field(default=None, gt=0)
+    """Calls at the same moment."""
+
+    @model_validator(mode="after")
+    def _has_a_limit(self) -> Budget:
+        limits = (self.limit_usd, self.tokens_per_minute, self.requests_per_minute, self.calls, self.parallel)
+        if all(limit is None for limit in limits):
+            raise ValueError(
+                "a budget needs limit_usd, tokens_per_minute, requests_per_minute, calls or parallel"
+            )
+        return self
+
+
+class CurrencyRate(Section):
+    """What one unit of a currency is worth, for bills that state no rate themselves."""
+
+    currency: Currency
+    """ISO 4217 code."""
+    usd: Amount = Field(gt=Decimal(0))
+    """USD for one unit."""
+    since: date
+    """First day on which the rate holds."""
+
+
+class Rule(Section):
+    """One attribution rule; exactly one of its ways to find the id is given."""
+
+    id: Identifier
+    """Name that is stored with every row the rule hit."""
+    tags: tuple[str, ...] | None = None
+    """Tag or label keys, in order; the value is the id."""
+    principal: str | None = None
+    """Regular expression over the IAM principal; group `id` is the id."""
+    resource: str | None = None
+    """Regular expression over the resource id or name; group `id` is the id."""
+    resource_group: str | None = None
+    """Regular expression over the Azure resource group; group `id` is the id."""
+    sub_account: Mapping[str, str] | None = None
+    """Linked account, project or subscription id, and the id it stands for."""
+
+    @model_validator(mode="after")
+    def _finds_one_way(self) -> Rule:
+        ways = (self.tags, self.principal, self.resource, self.resource_group, self.sub_account)
+        if sum(way is not None for way in ways) != 1:
+            raise ValueError(
+                "a rule has exactly one of tags, principal, resource, resource_group and sub_account"
+            )
+        for pattern in (self.principal, self.resource, self.resource_group):
+            if pattern is not None:
+                _check_pattern(pattern)
+        return self
+
+
+def _check_pattern(pattern: str) -> None:
+    import re
+
+    try:
+        compiled = re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"{pattern!r} is not a regular expression: {error}") from None
+    if "id" not in compiled.groupindex:
+        raise ValueError(f"{pattern!r} needs a group named id, such as (?P<id>[^-]+)")
+
+
+class Attribution(Section):
+    """Who a bill line is for. A list that is given replaces the built-in rules of that kind."""
+
+    customer: tuple[Rule, ...] | None = None
+    """Rules that find the customer, in order."""
+    project: tuple[Rule, ...] | None = None
+    """Rules that find the project, in order."""
+    feature: tuple[Rule, ...] | None = None
+    """Rules that find the feature, in order."""
