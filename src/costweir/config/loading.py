@@ -58,8 +58,9 @@ def load(
     settings, problems = _read(path, os.environ if environ is None else environ, overrides or {})
     if settings is None:
         first = problems[0]
-        more = f" There {'is 1 more problem' if len(problems) == 2 else f'are {len(problems) - 1} more problems'}."
-        raise ConfigError(first.sentence + (more if len(problems) > 1 else ""), hint=first.hint)
+        rest = len(problems) - 1
+        more = "" if rest == 0 else " There is 1 more problem." if rest == 1 else f" There are {rest} more problems."
+        raise ConfigError(first.sentence + more, hint=first.hint)
     return settings
 
 

@@ -1,0 +1,140 @@
+"""The one door to the control data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from costweir.control.database import Database
+from costweir.control.directory import Budget, Customer, Directory, Entry, Origin, Plan
+from costweir.control.runs import Outcome, Run, Runs
+from costweir.control.views import SavedView, SavedViews
+
+if TYPE_CHECKING:
+    from costweir.config import Settings
+
+
+class Control:
+    """What people set and the system remembers, in one SQLite file. Safe to use from several threads."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._runs = Runs(database)
+        self._directory = Directory(database)
+        self._views = SavedViews(database)
+
+    @classmethod
+    def open(cls, path: Path, *, read_only: bool = False) -> Self:
+        """Opens the file, made at the first call; read-only, a missing file is an empty one.
+
+        Marks the runs that a crash cut short as failed. Raises Unreachable, StoreLocked or Conflict.
+        """
+        opened = cls(Database.open(path, read_only=read_only))
+        if not read_only:
+            opened._runs.fail_unfinished()
+        return opened
+
+    @property
+    def schema_version(self) -> int:
+        """The number of migrations that the file has."""
+        return self._database.version
+
+    def start_run(
+        self, *, source: str, account: str = "", period: str = "", files: Sequence[str] = (), run_id: str = ""
+    ) -> str:
+        """Writes that a load begins and gives its id; `run_id` chooses the id."""
+        return self._runs.start(run_id=run_id, source=source, account=account, period=period, files=files)
+
+    def finish_run(self, run_id: str, outcome: Outcome) -> None:
+        """Writes how a load ended. Raises NotFound for a run that never started."""
+        self._runs.finish(run_id, outcome)
+
+    def runs(self, limit: int = 100) -> list[Run]:
+        """The newest runs first."""
+        return self._runs.newest(limit)
+
+    def sync(self, settings: Settings) -> None:
+        """Makes the entries of origin `config` equal to the settings; what was set by hand stays."""
+        plans = [
+            Plan(
+                plan.id,
+                plan.name,
+                price_usd=format(plan.price_usd, "f"),
+                budget_usd="" if plan.budget_usd is None else format(plan.budget_usd, "f"),
+                session_usd="" if plan.session_usd is None else format(plan.session_usd, "f"),
+                session_calls=plan.session_calls,
+                tokens_per_minute=plan.tokens_per_minute,
+                origin="config",
+            )
+            for plan in settings.plans
+        ]
+        customers = [
+            Customer(row.id, row.name, row.plan or "", row.since.isoformat() if row.since else "", "config")
+            for row in settings.customers
+        ]
+        budgets = [
+            Budget(row.id, row.model_dump(mode="json", exclude={"id"}, exclude_none=True), "config")
+            for row in settings.budgets
+        ]
+        self._directory.replace("config", {Plan: plans, Customer: customers, Budget: budgets})
+
+    def replace(self, kind: type[Entry], origin: Origin, entries: Iterable[Entry]) -> None:
+        """Makes `entries` all there is of one kind and origin, for example the customers of the sample
+        world."""
+        self._directory.replace(origin, {kind: list(entries)})
+
+    def add(self, entry: Customer | Plan | Budget) -> None:
+        """Adds one entry, or changes the one of the same origin and id."""
+        self._directory.add(entry)
+
+    def drop(self, kind: type[Entry], name: str) -> bool:
+        """Removes an entry that was set by hand; true when there was one."""
+        return self._directory.drop(kind, name)
+
+    def customers(self) -> list[Customer]:
+        """Every known customer, by id."""
+        return self._directory.listed(Customer)
+
+    def plans(self) -> list[Plan]:
+        """Every plan, by id."""
+        return self._directory.listed(Plan)
+
+    def budgets(self) -> list[Budget]:
+        """Every budget, by id."""
+        return self._directory.listed(Budget)
+
+    def get(self, key: str, default: str = "") -> str:
+        """What was remembered under `key`."""
+        rows = self._database.read("SELECT value FROM meta WHERE key = ?", (key,))
+        return rows[0][0] if rows else default
+
+    def put(self, key: str, value: str) -> None:
+        """Remembers `value` under `key`."""
+        with self._database.write() as run:
+            run("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+
+    def views(self) -> list[SavedView]:
+        """Every saved view, by name."""
+        return self._views.listed()
+
+    def save_view(self, name: str, link: str) -> None:
+        """Saves a view, or changes the one of that name. Raises ValueError for a link to another site."""
+        self._views.save(name, link)
+
+    def drop_view(self, name: str) -> bool:
+        """Forgets a view; true when there was one."""
+        return self._views.drop(name)
+
+    def close(self) -> None:
+        """Closes the file. A second call does nothing."""
+        self._database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
