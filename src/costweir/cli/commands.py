@@ -1,0 +1,36 @@
+"""The root command and where each noun lives."""
+
+from __future__ import annotations
+
+import click
+
+from costweir import __version__
+from costweir.cli.frame import LazyGroup
+
+_NOUNS = {
+    "demo": "demo:demo",
+    "up": "up:up",
+    "pull": "pull:pull",
+    "classify": "classify:classify",
+    "ask": "ask:ask",
+    "questions": "questions:questions",
+    "prices": "prices:prices",
+    "runs": "runs:runs",
+    "quarantine": "quarantine:quarantine",
+    "export": "export:export",
+    "doctor": "doctor:doctor",
+    "config": "config:config",
+    "completion": "completion:completion",
+    "version": "version:version",
+}
+
+
+@click.group(
+    cls=LazyGroup,
+    nouns=_NOUNS,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Start with `costweir demo`. Each command has its own --help.",
+)
+@click.version_option(__version__, message="%(version)s")
+def root() -> None:
+    """Reads AI bills, holds AI calls at their budget, explains the spend and joins the two."""

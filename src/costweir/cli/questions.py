@@ -1,0 +1,17 @@
+"""`costweir questions`: what can be asked."""
+
+from __future__ import annotations
+
+import click
+
+from costweir.cli.frame import Command
+from costweir.cli.output import columns, show_rows
+from costweir.cli.session import open_desk
+
+
+@click.command(cls=Command)
+def questions() -> None:
+    """List the questions that `ask` answers."""
+    with open_desk() as desk:
+        rows = desk.questions()
+    show_rows("questions", rows, columns("id", "title", "dimensions"))

@@ -1,0 +1,48 @@
+"""The kinds of value that flags take: a day, a dimension with its value."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import click
+
+
+class Day(click.ParamType[date]):
+    """A day written `YYYY-MM-DD`."""
+
+    name = "day"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> date:
+        """Reads the day, or fails as a usage error."""
+        if isinstance(value, date):
+            return value
+        text = str(value)
+        try:
+            day = date.fromisoformat(text)
+        except ValueError:
+            day = None
+        # fromisoformat also takes 20261101 and 2026-W44-1, which nobody means here.
+        if day is None or day.isoformat() != text:
+            self.fail(f"{text!r} is not a day; write it as 2026-11-01", param, ctx)
+        return day
+
+
+class Filter(click.ParamType[tuple[str, str]]):
+    """A filter written `DIM=VALUE`; the value may be empty or hold further equals signs."""
+
+    name = "filter"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, str]:
+        """Splits at the first equals sign, or fails as a usage error."""
+        if isinstance(value, tuple):
+            return value  # pyright: ignore[reportUnknownVariableType]
+        dimension, equals, wanted = str(value).partition("=")
+        if not equals or not dimension:
+            self.fail(f"{value!r} is not a filter; write it as customer=acme", param, ctx)
+        return dimension, wanted
+
+
+DAY = Day()
+FILTER = Filter()
