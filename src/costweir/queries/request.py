@@ -11,10 +11,10 @@ from datetime import date
 class Request:
     """One question to the catalogue.
 
-    `by` are dimensions to group by, `where` maps a dimension to the values it may have (several values are OR-ed,
-    several dimensions AND-ed). `since` is inclusive, `until` exclusive. `limit` keeps the largest rows; the rest is
-    summed into the answer's `other`. `basis` is billed, effective, list, contracted or metered; empty means the
-    question's default. `currency` empty means USD where every row has a rate.
+    `by` are dimensions to group by, `where` maps a dimension to the values it may have (several values are
+    OR-ed, several dimensions AND-ed). `since` is inclusive, `until` exclusive. `limit` keeps the largest
+    rows; the rest is summed into the answer's `other`. `basis` is billed, effective, list, contracted or
+    metered; empty means the question's default. `currency` empty means USD where every row has a rate.
     """
 
     question: str

@@ -1,8 +1,10 @@
-"""The warehouse port. It keeps law L2: loading a bill period again replaces it, in one step that cannot be half done."""
+"""The warehouse port. It keeps law L2: loading a bill period again replaces it, in one step that cannot be
+half done."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -11,16 +13,16 @@ from typing import Protocol
 
 #: What a query may return in a cell, before it becomes text for the wire.
 Value = str | int | bool | Decimal | date | datetime | None
-#: What a query may take as a parameter; a tuple stands for a list of texts.
-Parameter = str | int | bool | Decimal | date | datetime | tuple[str, ...] | None
+#: What a query may take as a parameter.
+Parameter = str | int | bool | Decimal | date | datetime | None
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Slot:
     """The replace key: one provider's bill for one account and one invoice month (`YYYY-MM`).
 
-    The reader is not part of it, so that a CUR and a FOCUS export of the same bill replace each other instead of
-    being added up.
+    The reader is not part of it, so that a CUR and a FOCUS export of the same bill replace each other instead
+    of being added up.
     """
 
     provider: str
@@ -32,9 +34,10 @@ class Slot:
 class Load:
     """What is stored for one slot: where it came from and the counts that prove nothing was dropped (law L7).
 
-    `rows_in = rows_stored + rows_skipped + rows_quarantined`. `billed_total` is the sum of the stored rows and
-    `file_total` the plain sum of the file for this slot, both in `currency` ("" when the rows mix currencies; the
-    totals are then in USD where every row has a rate, else per-row sums without meaning are avoided and are 0).
+    `rows_in = rows_stored + rows_skipped + rows_quarantined`. `billed_total` is the sum of the stored rows
+    and `file_total` the plain sum of the file for this slot, both in `currency` ("" when the rows mix
+    currencies; the totals are then in USD where every row has a rate, else per-row sums without meaning are
+    avoided and are 0).
     """
 
     run_id: str
@@ -78,8 +81,16 @@ class Capabilities:
     reads_parquet: bool
 
 
-class Warehouse(Protocol):
-    """Six verbs that an engine implements."""
+class Reader(Protocol):
+    """Something that answers SELECTs."""
+
+    def query(self, sql: str, params: Mapping[str, Parameter] | None = None) -> Table:
+        """Runs one SELECT in the restricted dialect; parameters are written `$name`."""
+        ...
+
+
+class Warehouse(Reader, Protocol):
+    """The verbs that an engine implements. Every method may be called from several threads."""
 
     @property
     def capabilities(self) -> Capabilities:
@@ -87,13 +98,19 @@ class Warehouse(Protocol):
         ...
 
     def migrate(self) -> None:
-        """Brings the schema to this version, forward only. Raises Conflict when the file is from a newer version."""
+        """Brings the schema to this version, forward only. Raises Conflict when the store is from a newer
+        version."""
         ...
 
     def replace(self, load: Load, *, charges: Path, quarantine: Path | None = None) -> None:
-        """Replaces everything stored for `load.slot` by the staged Parquet file(s), its quarantined rows, its roll-up
-        and its `loads` row, in one transaction. `charges` holds exactly the columns of `CHARGE_COLUMNS`; `quarantine`
-        holds `file, row_number, reason, raw`."""
+        """Replaces everything stored for `load.slot` by the staged Parquet, its quarantined rows, its roll-up
+        and its `loads` row, in one transaction.
+
+        `charges` is a file, or a folder of `*.parquet`, with exactly the columns of `CHARGE_COLUMNS`;
+        `quarantine` holds `file, row_number, reason, raw`. Raises SourceRejected when the columns differ or a
+        required value is missing, and CheckFailed when rows belong to another slot or their number is not the
+        one `load` states; the store is then as it was.
+        """
         ...
 
     def mirror(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Value]]) -> None:
@@ -104,8 +121,8 @@ class Warehouse(Protocol):
         """Adds calls that are not there yet (by `call_id`) and returns how many were new."""
         ...
 
-    def query(self, sql: str, params: Mapping[str, Parameter] | None = None) -> Table:
-        """Runs one SELECT in the restricted dialect; parameters are written `$name`."""
+    def snapshot(self) -> AbstractContextManager[Reader]:
+        """A reader whose queries all see the same state, whatever is replaced meanwhile."""
         ...
 
     def close(self) -> None:

@@ -1,0 +1,193 @@
+"""Answers a request: one question, one query, one Answer for every face (law L4).
+
+The rows and the total come from one snapshot, so a bill that is replaced meanwhile cannot make them disagree.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from urllib.parse import urlencode
+
+from costweir.domain.answer import Answer, Excluded
+from costweir.domain.money import decimal_text
+from costweir.domain.period import Period
+from costweir.errors import UsageError
+from costweir.queries.budgets import answer_budgets
+from costweir.queries.coverage import instant_text, read_coverage
+from costweir.queries.dimensions import Dimension, Facts, find_dimension
+from costweir.queries.health import answer_health
+from costweir.queries.margin import answer_margin
+from costweir.queries.question import Question, find_question, part
+from costweir.queries.reconcile import answer_reconcile
+from costweir.queries.render import COST_COLUMNS, Filter, Selection
+from costweir.queries.request import Request
+from costweir.queries.result import Asked, Result
+from costweir.queries.rows import answer_rows
+from costweir.store.warehouse import Reader, Warehouse
+
+#: Questions whose rows need more than one query; all others are answered by `answer_rows`.
+_SPECIAL: Mapping[str, Callable[[Reader, Asked], Result]] = {
+    "budgets": answer_budgets,
+    "data_health": answer_health,
+    "margin": answer_margin,
+    "reconcile": answer_reconcile,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Calls:
+    count: int
+    last: datetime | None
+
+
+def ask(
+    warehouse: Warehouse,
+    request: Request,
+    *,
+    today: date | None = None,
+    lags: Mapping[str, timedelta] | None = None,
+) -> Answer:
+    """Answers one question of the catalogue.
+
+    `today` is the UTC day it is asked on; `lags` overrides the stated delivery lag by source. Raises
+    UsageError for an unknown question, dimension, basis or value that cannot be read, and Unreachable when
+    the store does not answer.
+    """
+    question = find_question(request.question)
+    period = _period(request)
+    now = today or datetime.now(UTC).date()
+    with warehouse.snapshot() as reader:
+        coverage = read_coverage(reader, period, now, lags)
+        calls = _calls(reader)
+        basis = _basis(question, request, billed=bool(coverage.loads) or not calls.count)
+        asked = Asked(
+            question, _select(question, request, basis, period), request.currency.upper(), coverage, request
+        )
+        asked = asked.narrowed()
+        result = _SPECIAL.get(question.id, answer_rows)(reader, asked)
+    return _answer(asked, result, calls)
+
+
+def _answer(asked: Asked, result: Result, calls: _Calls) -> Answer:
+    metered = asked.selection.basis == "metered"
+    coverage = asked.coverage
+    excluded: tuple[Excluded, ...] = result.excluded if metered else (*result.excluded, *coverage.excluded())
+    shown = sum((amount for amount in result.amounts), Decimal(0))
+    as_of = coverage.as_of()
+    if calls.last is not None and (metered or asked.question.id == "reconcile"):
+        as_of = (
+            {"calls": instant_text(calls.last)} if metered else {**as_of, "calls": instant_text(calls.last)}
+        )
+    elif metered:
+        as_of = {}
+    return Answer(
+        query_id=_digest(asked),
+        question=asked.question.id,
+        basis=asked.selection.basis,
+        currency=result.currency,
+        period=coverage.period,
+        rows=tuple(result.rows),
+        total=decimal_text(result.total),
+        other=decimal_text(result.total - shown),
+        excluded=excluded,
+        as_of=as_of,
+        complete_to={} if metered else coverage.complete_to(),
+        complete=not excluded and (metered or not coverage.late()),
+        notes=(*result.notes, *([] if metered else coverage.notes())),
+        link=_link(asked.request, coverage.period),
+    )
+
+
+def _period(request: Request) -> Period:
+    try:
+        return Period(request.since, request.until)
+    except ValueError as error:
+        raise UsageError(f"{str(error)[:1].upper()}{str(error)[1:]}.", hint="until is exclusive.") from error
+
+
+def _basis(question: Question, request: Request, *, billed: bool) -> str:
+    if request.basis:
+        if request.basis not in question.basis:
+            raise UsageError(
+                f"{question.id} has no basis {request.basis!r}.", hint=f"It has: {', '.join(question.basis)}."
+            )
+        return request.basis
+    return question.basis[0] if billed or "metered" not in question.basis else "metered"
+
+
+def _select(question: Question, request: Request, basis: str, period: Period) -> Selection:
+    if request.limit is not None and request.limit < 1:
+        raise UsageError(f"A limit of {request.limit} leaves nothing.", hint="Give a limit of 1 or more.")
+    names = tuple(dict.fromkeys(request.by or question.by))
+    by = tuple(find_dimension(name, question.dimensions) for name in names)
+    where = {name: find_dimension(name, question.filters) for name in request.where}
+    values = {
+        name: (dimension, tuple(dict.fromkeys(dimension.parse(text) for text in request.where[name])))
+        for name, dimension in where.items()
+        if request.where[name]
+    }
+    return Selection(
+        facts=_facts(question, basis, (*by, *where.values())),
+        basis=basis,
+        by=by,
+        filter=Filter(values, period.since, period.until),
+        only=question.only,
+        limit=request.limit if request.limit is not None else question.limit,
+    )
+
+
+def _facts(question: Question, basis: str, used: tuple[Dimension, ...]) -> Facts:
+    if basis == "metered":
+        for dimension in used:
+            if not dimension.calls:
+                raise UsageError(
+                    f"{dimension.name!r} is known for billed lines and not for metered calls.",
+                    hint=f"Ask {question.id} with basis billed, or leave {dimension.name} out.",
+                )
+        return "calls"
+    for dimension in used:
+        if not dimension.charges:
+            raise UsageError(
+                f"{dimension.name!r} is known for metered calls and not for billed lines.",
+                hint=f"Bills have no {dimension.name}; ask the question sessions, or use basis metered.",
+            )
+    return "rollup" if question.needs == "rollup" and all(item.rollup for item in used) else "charges"
+
+
+def _calls(reader: Reader) -> _Calls:
+    count, last = reader.query(part("calls")).rows[0]
+    return _Calls(int(str(count)), last if isinstance(last, datetime) else None)
+
+
+def _digest(asked: Asked) -> str:
+    request, selection = asked.request, asked.selection
+    key = [
+        asked.question.id, asked.question.version, selection.basis, asked.currency,
+        [item.name for item in selection.by],
+        sorted([name, sorted(values)] for name, values in request.where.items()),
+        str(request.since), str(request.until), selection.limit, sorted(COST_COLUMNS),
+    ]  # fmt: skip
+    return "q_" + hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]
+
+
+def _link(request: Request, period: Period) -> str:
+    """The page of the web UI that shows the same; its `to` is inclusive."""
+    pairs = [("question", request.question), *(("by", name) for name in request.by)]
+    pairs += [("where", f"{name}={value}") for name, values in request.where.items() for value in values]
+    if period.since is not None:
+        pairs.append(("from", period.since.isoformat()))
+    if period.until is not None:
+        pairs.append(("to", (period.until - timedelta(days=1)).isoformat()))
+    for name, value in (
+        ("basis", request.basis),
+        ("currency", request.currency),
+        ("limit", request.limit or ""),
+    ):
+        if value:
+            pairs.append((name, str(value)))
+    return f"/explore?{urlencode(pairs)}"

@@ -1,0 +1,350 @@
+"""Facts in one DuckDB file. One process may write it; every thread of that process gets its own cursor."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, cast
+
+import duckdb
+
+from costweir.domain.charge import CHARGE_COLUMN_NAMES, Kind
+from costweir.errors import (
+    CheckFailed,
+    Conflict,
+    Error,
+    NotFound,
+    SourceRejected,
+    StoreLocked,
+    Unreachable,
+    UsageError,
+)
+from costweir.store import schema
+from costweir.store.warehouse import Capabilities, Load, Parameter, Reader, Table, Value
+
+CAPABILITIES = Capabilities(
+    dialect="duckdb", max_decimal_digits=38, transactions=True, many_processes=False, reads_parquet=True
+)
+#: How long to wait for another process to let go of the file, in seconds.
+_LOCK_PATIENCE = 2.0
+_LOCK_STEP = 0.1
+
+
+class DuckDBWarehouse:
+    """The embedded warehouse. Implements `costweir.store.warehouse.Warehouse`."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, *, read_only: bool) -> None:
+        self._connection = connection
+        self._read_only = read_only
+        self._writing = threading.Lock()
+        self._closed = False
+
+    @classmethod
+    def open(
+        cls, path: Path, *, read_only: bool = False, memory_limit: str = "600MB", threads: int | None = None
+    ) -> DuckDBWarehouse:
+        """Opens or creates the file. `memory_limit` is DuckDB's own, for example `600MB`; what does not fit
+        spills into a folder beside the file. Raises StoreLocked when another process holds the file and
+        NotFound when it shall only be read and does not exist. The caller runs `migrate`."""
+        if read_only and not path.exists():
+            raise NotFound(
+                f"There is no store at {path}.", hint="Load a bill first: costweir pull files PATH."
+            )
+        config: dict[str, str | bool | int | float | list[str]] = {
+            "memory_limit": memory_limit,
+            # keeping the order of the file would hold back finished row groups in memory
+            "preserve_insertion_order": "false",
+            "autoinstall_known_extensions": "false",
+            "autoload_known_extensions": "false",
+        }
+        if threads is not None:
+            config["threads"] = threads
+        return cls(_connect(path, read_only=read_only, config=config), read_only=read_only)
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What DuckDB can do."""
+        return CAPABILITIES
+
+    def migrate(self) -> None:
+        """Applies every pending migration in one transaction. A read-only store has to be current already."""
+        with self._writing, _translated(), self._cursor() as cursor:
+            if self._read_only:
+                if schema.pending(_version(cursor)):
+                    raise Conflict(
+                        "The store has an older schema and is opened read-only.",
+                        hint="Open it for writing once.",
+                    )
+                return
+            steps = schema.pending(_version(cursor))
+            if not steps:
+                return
+            with _transaction(cursor):
+                cursor.execute(schema.VERSION_TABLE)
+                for step in steps:
+                    for statement in step.statements:
+                        cursor.execute(statement)
+                    cursor.execute(
+                        "INSERT INTO schema_version VALUES ($version, $title, $at)",
+                        {"version": step.version, "title": step.title, "at": _now()},
+                    )
+
+    def replace(self, load: Load, *, charges: Path, quarantine: Path | None = None) -> None:
+        """Swaps one slot in one transaction; see the port."""
+        staged = _parquet(charges)
+        slot = schema.slot_params(load.slot)
+        with self._writing, _translated(), self._cursor() as cursor, _transaction(cursor):
+            _check_columns(cursor, staged)
+            for table in schema.SLOT_TABLES:
+                cursor.execute(f"DELETE FROM {table} WHERE {schema.SLOT_FILTER}", slot)  # noqa: S608
+            names = schema.charge_list()
+            stored = _count(
+                cursor,
+                f"INSERT INTO charges ({names}) SELECT {names} FROM read_parquet($staged) "  # noqa: S608
+                f"WHERE {schema.SLOT_FILTER}",
+                {"staged": staged, **slot},
+            )
+            found = _count(cursor, "SELECT COUNT(*) FROM read_parquet($staged)", {"staged": staged})
+            _check_count("charges", found, stored, load.rows_stored)
+            kept = _insert_quarantine(cursor, load, quarantine)
+            _check_count("quarantined lines", kept, kept, load.rows_quarantined)
+            cursor.execute(schema.rollup_statement(), slot)
+            _insert(cursor, "loads", schema.load_row(load))
+
+    def mirror(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Value]]) -> None:
+        """Replaces a reference table in one transaction and notes when."""
+        kinds = schema.mirrored_kinds(table, columns)
+        with self._writing, _translated(), self._cursor() as cursor, _transaction(cursor):
+            cursor.execute(f"DELETE FROM {table}")  # noqa: S608
+            if rows:
+                source, params = _unnest(columns, kinds, rows)
+                cursor.execute(f"INSERT INTO {table} ({', '.join(columns)}) {source}", params)
+            cursor.execute("DELETE FROM mirrors WHERE table_name = $name", {"name": table})
+            _insert(cursor, "mirrors", {"table_name": table, "mirrored_at": _now()})
+
+    def append(self, calls: Sequence[Mapping[str, Value]]) -> int:
+        """Adds the calls whose `call_id` is new, in one transaction. Raises UsageError for an unknown
+        column."""
+        fresh = list({call.get("call_id"): call for call in calls}.values())
+        if not fresh:
+            return 0
+        columns = list(dict.fromkeys(name for call in fresh for name in call))
+        unknown = [name for name in columns if name not in schema.CALL_KINDS]
+        if unknown:
+            raise UsageError(
+                f"A call has no column {unknown[0]!r}.", hint="See CALL_COLUMNS for the columns."
+            )
+        rows = [[call.get(name) for name in columns] for call in fresh]
+        source, params = _unnest(columns, [schema.CALL_KINDS[name] for name in columns], rows)
+        with self._writing, _translated(), self._cursor() as cursor, _transaction(cursor):
+            return _count(
+                cursor,
+                f"INSERT INTO calls ({', '.join(columns)}) SELECT n.* FROM ({source}) AS n "  # noqa: S608
+                "WHERE NOT EXISTS (SELECT 1 FROM calls AS k WHERE k.call_id = n.call_id)",
+                params,
+            )
+
+    def query(self, sql: str, params: Mapping[str, Parameter] | None = None) -> Table:
+        """Runs one SELECT on its own cursor."""
+        with _translated(), self._cursor() as cursor:
+            return _table(cursor, sql, params)
+
+    @contextmanager
+    def snapshot(self) -> Generator[Reader]:
+        """A reader inside one transaction."""
+        with self._cursor() as cursor:
+            with _translated():
+                cursor.execute("BEGIN TRANSACTION")
+            try:
+                yield _Snapshot(cursor)
+            finally:
+                with _translated():
+                    cursor.execute("ROLLBACK")
+
+    def close(self) -> None:
+        """Closes the file once no write is under way."""
+        with self._writing:
+            if not self._closed:
+                self._closed = True
+                self._connection.close()
+
+    @contextmanager
+    def _cursor(self) -> Generator[duckdb.DuckDBPyConnection]:
+        if self._closed:
+            raise Unreachable("The store is closed.", hint="Open it again.")
+        cursor = self._connection.cursor()
+        try:
+            yield cursor
+        finally:
+            cursor.close()
+
+
+class _Snapshot:
+    def __init__(self, cursor: duckdb.DuckDBPyConnection) -> None:
+        self._cursor = cursor
+
+    def query(self, sql: str, params: Mapping[str, Parameter] | None = None) -> Table:
+        with _translated():
+            return _table(self._cursor, sql, params)
+
+
+def _connect(
+    path: Path, *, read_only: bool, config: dict[str, str | bool | int | float | list[str]]
+) -> duckdb.DuckDBPyConnection:
+    patience = time.monotonic() + _LOCK_PATIENCE
+    while True:
+        try:
+            return duckdb.connect(str(path), read_only=read_only, config=config)
+        except duckdb.IOException as error:
+            if "lock" not in str(error).lower():
+                raise Unreachable(
+                    f"The store {path} cannot be opened: {_first_line(error)}",
+                    hint="Check that the path is a Costweir store and can be read and written.",
+                ) from error
+            if time.monotonic() > patience:
+                raise StoreLocked(
+                    f"Another process holds the store {path}.",
+                    hint="A running server answers for it; stop it, or let the command go through it.",
+                ) from error
+        except duckdb.SerializationException as error:
+            raise Conflict(
+                f"The store {path} cannot be read by this version of DuckDB.",
+                hint="Use the version of Costweir that wrote it, or a newer one.",
+            ) from error
+        time.sleep(_LOCK_STEP)
+
+
+@contextmanager
+def _translated() -> Generator[None]:
+    """Turns what DuckDB raises into the errors of the house."""
+    try:
+        yield
+    except (duckdb.IOException, duckdb.FatalException, duckdb.OutOfMemoryException) as error:
+        raise Unreachable(
+            f"The store could not finish: {_first_line(error)}",
+            hint="Check free disk space and memory, then try again.",
+        ) from error
+    except (duckdb.ConstraintException, duckdb.ConversionException) as error:
+        raise SourceRejected(
+            f"The staged rows do not fit the schema: {_first_line(error)}", hint="Nothing of them was stored."
+        ) from error
+    except duckdb.TransactionException as error:
+        raise Conflict(f"The store refused a write: {_first_line(error)}", hint="Try again.") from error
+    except duckdb.Error as error:
+        raise Error(
+            f"The store refused a statement: {_first_line(error)}", hint="This is a fault; report it."
+        ) from error
+
+
+@contextmanager
+def _transaction(cursor: duckdb.DuckDBPyConnection) -> Generator[None]:
+    cursor.execute("BEGIN TRANSACTION")
+    try:
+        yield
+    except BaseException:
+        # after a fatal error or a failed commit there is no transaction left, and the first error is
+        # the one to show
+        with _quietly():
+            cursor.execute("ROLLBACK")
+        raise
+    cursor.execute("COMMIT")
+
+
+@contextmanager
+def _quietly() -> Generator[None]:
+    try:
+        yield
+    except duckdb.Error:
+        return
+
+
+def _version(cursor: duckdb.DuckDBPyConnection) -> int:
+    there = _count(cursor, "SELECT COUNT(*) FROM duckdb_tables() WHERE table_name = 'schema_version'", {})
+    return _count(cursor, "SELECT COALESCE(MAX(version), 0) FROM schema_version", {}) if there else 0
+
+
+def _check_columns(cursor: duckdb.DuckDBPyConnection, staged: list[str]) -> None:
+    described = cursor.execute("DESCRIBE SELECT * FROM read_parquet($staged)", {"staged": staged}).fetchall()
+    names = {str(row[0]) for row in described}
+    missing = [name for name in CHARGE_COLUMN_NAMES if name not in names]
+    extra = sorted(names.difference(CHARGE_COLUMN_NAMES))
+    if missing or extra:
+        what = f"lacks {missing[0]}" if missing else f"has an unknown column {extra[0]}"
+        raise SourceRejected(f"The staged Parquet {what}.", hint="Nothing of it was stored.")
+
+
+def _check_count(what: str, found: int, stored: int, stated: int) -> None:
+    if found != stored:
+        raise CheckFailed(
+            f"{found - stored} staged {what} belong to another slot.", hint="Nothing was stored."
+        )
+    if stored != stated:
+        raise CheckFailed(
+            f"The load states {stated} {what} and {stored} were staged.", hint="Nothing was stored."
+        )
+
+
+def _insert_quarantine(cursor: duckdb.DuckDBPyConnection, load: Load, quarantine: Path | None) -> int:
+    if quarantine is None:
+        return 0
+    targets = ", ".join(schema.QUARANTINE_COLUMNS.values())
+    sources = ", ".join(schema.QUARANTINE_COLUMNS)
+    return _count(
+        cursor,
+        f"INSERT INTO quarantine (x_provider, x_account, x_period, x_run_id, x_source, {targets}) "  # noqa: S608
+        f"SELECT $provider, $account, $period, $run, $source, {sources} FROM read_parquet($staged)",
+        {
+            "staged": _parquet(quarantine), "run": load.run_id, "source": load.source,
+            **schema.slot_params(load.slot),
+        },
+    )  # fmt: skip
+
+
+def _insert(cursor: duckdb.DuckDBPyConnection, table: str, row: Mapping[str, Value]) -> None:
+    names = ", ".join(row)
+    marks = ", ".join(f"${name}" for name in row)
+    cursor.execute(f"INSERT INTO {table} ({names}) VALUES ({marks})", dict(row))  # noqa: S608
+
+
+def _unnest(
+    columns: Sequence[str], kinds: Sequence[Kind], rows: Sequence[Sequence[Value]]
+) -> tuple[str, dict[str, list[Value]]]:
+    """A SELECT that gives `rows`, one list parameter a column: far fewer round trips than a statement a
+    row."""
+    parts = [
+        f"UNNEST(CAST($c{number} AS {schema.SQL_TYPES[kind]}[])) AS {name}"
+        for number, (name, kind) in enumerate(zip(columns, kinds, strict=True))
+    ]
+    params = {f"c{number}": [row[number] for row in rows] for number in range(len(columns))}
+    return f"SELECT {', '.join(parts)}", params
+
+
+def _count(cursor: duckdb.DuckDBPyConnection, sql: str, params: Mapping[str, Any]) -> int:
+    row = cursor.execute(sql, dict(params)).fetchone()
+    return int(row[0]) if row else 0
+
+
+def _table(cursor: duckdb.DuckDBPyConnection, sql: str, params: Mapping[str, Parameter] | None) -> Table:
+    result = cursor.execute(sql, dict(params) if params else None)
+    columns = tuple(str(item[0]) for item in result.description or ())
+    return Table(columns, tuple(cast("list[tuple[Value, ...]]", result.fetchall())))
+
+
+def _parquet(path: Path) -> list[str]:
+    """The files of a staged path. Names are taken literally, never as patterns."""
+    files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
+    if not files or not all(file.is_file() for file in files):
+        raise NotFound(f"There is no staged Parquet at {path}.", hint="Stage the files again.")
+    return [str(file).replace("[", "[[]").replace("*", "[*]").replace("?", "[?]") for file in files]
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).replace(tzinfo=None)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0]
