@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
-from typing import Any
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
 from urllib.error import HTTPError, URLError
 from urllib.parse import quote, urlencode
 from urllib.request import ProxyHandler, build_opener
@@ -17,7 +18,11 @@ from costweir.domain.answer import Answer, Excluded
 from costweir.domain.period import Period
 from costweir.queries.request import Request
 
+if TYPE_CHECKING:
+    from costweir.config import Settings
+
 Record = Mapping[str, object]
+Report = Callable[[str, int, int], None]
 
 #: A server on this machine is never behind the proxy that the environment may name.
 _OPENER = build_opener(ProxyHandler({}))
@@ -27,8 +32,17 @@ _BY_CODE = {kind.code: kind for kind in vars(errors).values() if isinstance(kind
 class RemoteDesk:
     """Implements `web.desk.Desk` and `load` through the HTTP API of the server that owns the data directory."""
 
-    def __init__(self, server: RunningServer) -> None:
+    def __init__(self, server: RunningServer, settings: Settings) -> None:
         self._server = server
+        self._settings = settings
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Nothing to release."""
 
     def questions(self) -> Sequence[Record]:
         """The catalogue."""
@@ -72,8 +86,15 @@ class RemoteDesk:
         """Hands staged slots to the server, which stores them; see `LocalDesk.load`."""
         return self._call("POST", "/v1/loads", staged)["rows"]
 
-    def close(self) -> None:
-        """Nothing to release."""
+    def pull_files(
+        self, paths: Sequence[str], *, source: str = "auto", all_services: bool = False, dry_run: bool = False,
+        progress: Report | None = None, sample: bool = False,
+    ) -> Sequence[Record]:  # fmt: skip
+        """Reads bills here and lets the server store them; see `LocalDesk.pull_files`."""
+        from costweir.app.pull import Pull, pull_files
+
+        wanted = Pull(tuple(paths), source=source, all_services=all_services, dry_run=dry_run, sample=sample)
+        return pull_files(self._settings, wanted, load=self.load, progress=progress)
 
     def _rows(self, path: str) -> Sequence[Record]:
         return self._call("GET", path)["rows"]

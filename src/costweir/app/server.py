@@ -64,7 +64,7 @@ def serve(settings: Settings, faces: Faces) -> None:
     try:
         for name in ("web", "gateway", "mcp", "otlp"):
             sockets[name] = _bind(faces.host, getattr(faces.ports, name), name)
-        with LocalDesk.open(settings) as desk:
+        with LocalDesk(settings) as desk:
             asyncio.run(_run(desk, data_dir=data_dir, faces=faces, sockets=sockets))
     finally:
         for bound in sockets.values():

@@ -1,0 +1,274 @@
+"""The desk of this process: it opens store and control, loads what was staged, and answers for every face.
+
+A load is one transaction in the warehouse; the run beside it is the log. When the two disagree after a crash, the
+warehouse is right, and loading again ends in the same store (law L2).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, date, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from costweir import __version__
+from costweir.app.locks import running_server
+from costweir.app.mirror import mirror
+from costweir.app.remote import RemoteDesk
+from costweir.app.staged import read_job
+from costweir.control import Control, Outcome
+from costweir.domain.answer import Answer
+from costweir.domain.money import decimal_text
+from costweir.errors import ConfigError, Error
+from costweir.queries.ask import ask
+from costweir.queries.question import catalogue
+from costweir.queries.request import Request
+from costweir.sources.stage import StagedSlot
+from costweir.store.engines.duckdb import DuckDBWarehouse
+from costweir.store.warehouse import Load, Slot
+
+if TYPE_CHECKING:
+    from costweir.config import Settings
+    from costweir.store.warehouse import Warehouse
+
+Record = Mapping[str, object]
+Report = Callable[[str, int, int], None]
+
+CONTROL_FILE = "control.db"
+STAGING_DIR = "staging"
+
+
+def open_desk(settings: Settings, *, read_only: bool = False) -> LocalDesk | RemoteDesk:
+    """The desk of the server that runs on this data directory, else one of our own. Use it in `with`.
+
+    Our own opens the store at the first question, so a long read of bills holds nothing.
+    """
+    server = running_server(settings.data_dir)
+    return RemoteDesk(server, settings) if server else LocalDesk(settings, read_only=read_only)
+
+
+def store_path(settings: Settings) -> Path:
+    """The DuckDB file of the settings. Raises ConfigError for an engine that this version cannot run on."""
+    kind, _, name = settings.store.url.partition(":")
+    if kind != "duckdb":
+        raise ConfigError(
+            f"This version keeps its facts in DuckDB only; store.url names {kind!r}.",
+            hint='Set store = { url = "duckdb:facts.duckdb" }, or leave it out.',
+        )
+    return settings.data_dir / name
+
+
+class LocalDesk:
+    """Implements `web.desk.Desk` on the stores of the data directory. Safe to use from several threads."""
+
+    def __init__(self, settings: Settings, *, read_only: bool = False) -> None:
+        self._settings = settings
+        self._read_only = read_only
+        self._opening = threading.Lock()
+        self._loading = threading.Lock()
+        self._store: Warehouse | None = None
+        self._memory: Control | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Releases both stores. A second call does nothing."""
+        with self._opening:
+            if self._store is not None:
+                self._store.close()
+            if self._memory is not None:
+                self._memory.close()
+            self._store = self._memory = None
+
+    @property
+    def warehouse(self) -> Warehouse:
+        """The facts, opened and migrated. Raises StoreLocked when another command is writing."""
+        return self._open()[0]
+
+    @property
+    def control(self) -> Control:
+        """What people set, in step with the configuration file."""
+        return self._open()[1]
+
+    def _open(self) -> tuple[Warehouse, Control]:
+        with self._opening:
+            if self._store is None or self._memory is None:
+                self._store, self._memory = _opened(self._settings, read_only=self._read_only)
+            return self._store, self._memory
+
+    def questions(self) -> Sequence[Record]:
+        """The catalogue: `id, title, dimensions, params` each."""
+        return [question.to_json() for question in catalogue()]
+
+    def ask(self, request: Request) -> Answer:
+        """Answers one question."""
+        return ask(self.warehouse, request)
+
+    def runs(self, *, limit: int = 100) -> Sequence[Record]:
+        """The newest runs first."""
+        return [run.to_json() for run in self.control.runs(limit)]
+
+    def quarantine(self, *, run_id: str = "", limit: int = 100) -> Sequence[Record]:
+        """Lines that could not be read."""
+        sql = (
+            "SELECT x_run_id AS run_id, x_source AS source_name, x_account AS account, x_period AS period, x_file AS file_name,"
+            " row_number, reason, raw_text FROM quarantine WHERE ($run = '' OR x_run_id = $run)"
+            " ORDER BY x_run_id DESC, x_file, row_number LIMIT $most"
+        )
+        names = ("run_id", "source", "account", "period", "file", "row_number", "reason", "raw")
+        rows = self.warehouse.query(sql, {"run": run_id, "most": limit}).rows
+        return [dict(zip(names, row, strict=True)) for row in rows]
+
+    def customers(self) -> Sequence[Record]:
+        """Every known customer."""
+        return [entry.to_json() for entry in self.control.customers()]
+
+    def plans(self) -> Sequence[Record]:
+        """Every plan."""
+        return [entry.to_json() for entry in self.control.plans()]
+
+    def budgets(self) -> Sequence[Record]:
+        """Every budget."""
+        return [entry.to_json() for entry in self.control.budgets()]
+
+    def status(self) -> Record:
+        """`version, name, today, sample, empty, months` (oldest first)."""
+        rows = self.warehouse.query("SELECT x_period AS period, is_sample FROM loads ORDER BY x_period").rows
+        return {
+            "version": __version__,
+            "name": self._settings.name,
+            "environment": self._settings.environment,
+            "today": datetime.now(UTC).date().isoformat(),
+            "sample": any(bool(row[1]) for row in rows),
+            "empty": not rows,
+            "months": list(dict.fromkeys(str(row[0]) for row in rows if row[0])),
+        }
+
+    def not_ready(self) -> str:
+        """Why questions cannot be answered now, or nothing."""
+        try:
+            self.warehouse.query("SELECT COUNT(*) AS found FROM loads")
+        except Error as error:
+            return error.message
+        return ""
+
+    def pull_files(
+        self, paths: Sequence[str], *, source: str = "auto", all_services: bool = False, dry_run: bool = False,
+        progress: Report | None = None, sample: bool = False,
+    ) -> Sequence[Record]:  # fmt: skip
+        """Reads bills in a child process, then loads them; one row for each account and month, contract §2."""
+        from costweir.app.pull import Pull, pull_files
+
+        wanted = Pull(tuple(paths), source=source, all_services=all_services, dry_run=dry_run, sample=sample)
+        return pull_files(self._settings, wanted, load=self.load, progress=progress)
+
+    def load(self, job: Mapping[str, Any]) -> list[Record]:
+        """Stores staged slots one by one, each in its own transaction; a slot whose content is there already is
+        `unchanged`. A dry run stores nothing and says what would happen."""
+        loads = read_job(job, inside=self._settings.data_dir / STAGING_DIR)
+        with self._loading:
+            return [self._load(staged, dry_run=bool(job["dry_run"])) for staged in loads]
+
+    def _load(self, staged: StagedSlot, *, dry_run: bool) -> Record:
+        before = self._stored(staged.load.slot)
+        status, note = _verdict(staged.load, before)
+        if not dry_run:
+            self.control.start_run(
+                run_id=staged.load.run_id, source=staged.load.source, account=staged.load.slot.account,
+                period=staged.load.slot.period, files=staged.files,
+            )  # fmt: skip
+            try:
+                if status == "loaded" or (status == "quarantined" and before is None):
+                    self.warehouse.replace(staged.load, charges=staged.charges, quarantine=staged.quarantine)
+            except Error as error:
+                self.control.finish_run(staged.load.run_id, Outcome(status="failed", note=error.message))
+                raise
+            self.control.finish_run(staged.load.run_id, _outcome(staged.load, status, note))
+        return _row(staged.load, status, note)
+
+    def _stored(self, slot: Slot) -> Mapping[str, Any] | None:
+        table = self.warehouse.query(
+            "SELECT content_hash, rules_hash, first_day, last_day, x_source, rows_stored FROM loads"
+            " WHERE x_provider = $provider AND x_account = $account AND x_period = $period",
+            {"provider": slot.provider, "account": slot.account, "period": slot.period},
+        )
+        return next(iter(table.records()), None)
+
+
+def _opened(settings: Settings, *, read_only: bool) -> tuple[Warehouse, Control]:
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    path = store_path(settings)
+    if read_only and path.exists():
+        # The warehouse first: its lock says whether another command is at work on this directory.
+        warehouse = DuckDBWarehouse.open(path, read_only=True)
+        control = Control.open(settings.data_dir / CONTROL_FILE, read_only=True)
+        try:
+            warehouse.migrate()
+            current = mirror(settings, control, None)
+        except Error:
+            current = False
+        if current:
+            return warehouse, control
+        warehouse.close()
+        control.close()
+    warehouse = DuckDBWarehouse.open(path)
+    try:
+        warehouse.migrate()
+        control = Control.open(settings.data_dir / CONTROL_FILE)
+        mirror(settings, control, warehouse)
+    except BaseException:
+        warehouse.close()
+        raise
+    return warehouse, control
+
+
+def _verdict(load: Load, before: Mapping[str, Any] | None) -> tuple[str, str]:
+    """The status of the contract and a sentence where there is something to say."""
+    if before is not None and (before["content_hash"], before["rules_hash"]) == (load.content_hash, load.rules_hash):
+        return "unchanged", ""
+    if load.rows_stored == 0 and load.rows_quarantined > 0:
+        kept = "; what was loaded before stays" if before is not None else ""
+        return "quarantined", f"No line of it could be read{kept}."
+    notes: list[str] = []
+    if before is not None and before["x_source"] != load.source:
+        notes.append(f"Replaces the {before['x_source']} load of the same bill.")
+    if before is not None and _shrank(load, before):
+        notes.append(
+            f"Covers {load.first_day} to {load.last_day}, fewer days than the {before['first_day']} to"
+            f" {before['last_day']} it replaces. All files of a month have to come in one pull."
+        )
+    return "loaded", " ".join(notes)
+
+
+def _shrank(load: Load, before: Mapping[str, Any]) -> bool:
+    was: tuple[date | None, date | None] = (before["first_day"], before["last_day"])
+    if was[0] is None or was[1] is None or load.first_day is None or load.last_day is None:
+        return False
+    return load.first_day > was[0] or load.last_day < was[1]
+
+
+def _outcome(load: Load, status: Any, note: str) -> Outcome:
+    return Outcome(
+        status=status, source=load.source, account=load.slot.account, period=load.slot.period, rows_in=load.rows_in,
+        rows_stored=load.rows_stored, rows_skipped=load.rows_skipped, rows_quarantined=load.rows_quarantined,
+        billed_total=load.billed_total, file_total=load.file_total, currency=load.currency,
+        content_hash=load.content_hash, note=note,
+    )  # fmt: skip
+
+
+def _row(load: Load, status: str, note: str) -> Record:
+    return {
+        "run_id": load.run_id, "source": load.source, "account": load.slot.account, "period": load.slot.period,
+        "status": status, "rows_in": load.rows_in, "rows_stored": load.rows_stored, "rows_skipped": load.rows_skipped,
+        "rows_quarantined": load.rows_quarantined, "billed_total": decimal_text(load.billed_total),
+        "file_total": decimal_text(load.file_total), "currency": load.currency, "content_hash": load.content_hash,
+        "note": note,
+    }  # fmt: skip

@@ -1,0 +1,76 @@
+"""Keeps customers, plans and budgets in step: from the configuration file into control, from control into the warehouse."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import date
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from costweir.control import Budget, Control, Plan
+
+if TYPE_CHECKING:
+    from costweir.config import Settings
+    from costweir.store.warehouse import Value, Warehouse
+
+CUSTOMER_COLUMNS = ("id", "name", "plan", "active_since", "active_until")
+PLAN_COLUMNS = ("id", "name", "price_usd", "budget_usd", "session_usd", "session_calls", "tokens_per_minute")
+BUDGET_COLUMNS = ("id", "scope_kind", "scope_id", "limit_usd", "budget_window", "timezone", "mode")
+
+
+def mirror(settings: Settings, control: Control, warehouse: Warehouse | None) -> bool:
+    """True when nothing had to change, or after both sides were brought in step.
+
+    Without a warehouse nothing is written: the answer then says whether the next writer has something to do.
+    """
+    wanted = _digest([settings.model_dump(mode="json", include={"plans", "customers", "budgets"})])
+    if control.get("settings_synced") != wanted:
+        if warehouse is None:
+            return False
+        control.sync(settings)
+        control.put("settings_synced", wanted)
+    held = _digest([entry.to_json() for entry in [*control.customers(), *control.plans(), *control.budgets()]])
+    if control.get("mirrored") == held:
+        return True
+    if warehouse is None:
+        return False
+    warehouse.mirror(
+        "customers",
+        CUSTOMER_COLUMNS,
+        [(row.id, row.name, row.plan or None, _day(row.since), None) for row in control.customers()],
+    )
+    warehouse.mirror("plans", PLAN_COLUMNS, [_plan(row) for row in control.plans()])
+    warehouse.mirror("budgets", BUDGET_COLUMNS, [_budget(row) for row in control.budgets()])
+    control.put("mirrored", held)
+    return True
+
+
+def _digest(value: list[Any]) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def _day(text: str) -> date | None:
+    return date.fromisoformat(text) if text else None
+
+
+def _amount(text: str | None) -> Decimal | None:
+    return Decimal(text) if text else None
+
+
+def _plan(plan: Plan) -> tuple[Value, ...]:
+    return (
+        plan.id, plan.name or plan.id, _amount(plan.price_usd), _amount(plan.budget_usd), _amount(plan.session_usd),
+        plan.session_calls, plan.tokens_per_minute,
+    )  # fmt: skip
+
+
+def _budget(budget: Budget) -> tuple[Value, ...]:
+    scope: dict[str, str] = budget.definition.get("scope") or {}
+    named = [(kind, name) for kind, name in scope.items() if name]
+    kind, name = named[0] if len(named) == 1 else ("+".join(kind for kind, _ in named) or "global", "")
+    limit = budget.definition.get("limit_usd")
+    return (
+        budget.id, kind, name, _amount(None if limit is None else str(limit)), budget.definition.get("window", "month"),
+        budget.definition.get("timezone", "UTC"), budget.definition.get("mode", "strict"),
+    )  # fmt: skip

@@ -1,0 +1,107 @@
+"""One pull of bill files: read in a child process, then loaded by whoever owns the store. Staged files never outlive it."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from costweir.app.staged import write_job
+from costweir.sources.attribution import AttributionRules, Rule
+from costweir.sources.stage import Progress, Rejected, Staged, StageOptions, stage
+
+if TYPE_CHECKING:
+    from costweir.config import Settings
+
+Record = Mapping[str, object]
+Report = Callable[[str, int, int], None]
+Load = Callable[[Mapping[str, object]], Sequence[Record]]
+
+PHASES = {"find": "looking", "fetch": "fetching", "read": "reading", "write": "writing"}
+
+
+@dataclass(frozen=True, slots=True)
+class Pull:
+    """What to read, and how; the fields are the flags of `costweir pull files`."""
+
+    paths: tuple[str, ...]
+    source: str = "auto"
+    all_services: bool = False
+    dry_run: bool = False
+    sample: bool = False
+
+
+def pull_files(settings: Settings, wanted: Pull, *, load: Load, progress: Report | None = None) -> Sequence[Record]:
+    """Reads and loads; one row for each account and month, and one for each file that could not be read.
+
+    Raises SourceRejected when nothing at all could be read.
+    """
+    room = settings.data_dir / "staging"
+    room.mkdir(parents=True, exist_ok=True)
+    directory = Path(tempfile.mkdtemp(prefix="pull-", dir=room))
+    try:
+        staged = stage(wanted.paths, into=directory, options=options(settings, wanted), progress=_relay(progress))
+        rows = list(load(write_job(staged, dry_run=wanted.dry_run)))
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+    return rows + [_failed(file, staged) for file in staged.rejected]
+
+
+def options(settings: Settings, wanted: Pull) -> StageOptions:
+    """The reader's options: the flags, and from the settings attribution, rates and mapping overrides."""
+    overrides = settings.data_dir / "mappings.yaml"
+    return StageOptions(
+        source=wanted.source, all_services=wanted.all_services, sample=wanted.sample, attribution=attribution(settings),
+        rates=rates(settings), mapping_overrides=overrides if overrides.exists() else None,
+    )  # fmt: skip
+
+
+def rates(settings: Settings, on: date | None = None) -> dict[str, Decimal]:
+    """The newest rate of each currency, US dollars for one unit."""
+    newest = sorted(settings.currency_rates, key=lambda rate: rate.since)
+    return {rate.currency: rate.usd for rate in newest if on is None or rate.since <= on}
+
+
+def attribution(settings: Settings) -> AttributionRules:
+    """The built-in rules, each list replaced by the one in the settings where there is one."""
+    shipped = AttributionRules.load()
+    held = settings.attribution
+    fields: dict[str, tuple[Rule, ...]] = {}
+    for name, given in (("customer", held.customer), ("project", held.project), ("feature", held.feature)):
+        fields[name] = shipped.of(name) if given is None else tuple(_rule(rule) for rule in given)
+    return AttributionRules(**fields)
+
+
+def _rule(rule: object) -> Rule:
+    name: str = getattr(rule, "id")  # noqa: B009 - the settings' rule is known by its fields
+    if tags := getattr(rule, "tags"):  # noqa: B009
+        return Rule(name, "tag", keys=tuple(tags))
+    for field, kind in (("principal", "principal"), ("resource", "principal"), ("resource_group", "resource_group")):
+        if pattern := getattr(rule, field):
+            return Rule(name, kind, pattern=pattern)
+    return Rule(name, "account_map", values=dict(getattr(rule, "sub_account") or {}))  # noqa: B009
+
+
+def _relay(progress: Report | None) -> Callable[[Progress], None] | None:
+    if progress is None:
+        return None
+    report = progress
+
+    def relay(event: Progress) -> None:
+        report(f"{PHASES.get(event.phase, event.phase)} {event.file}".strip(), event.done, event.total)
+
+    return relay
+
+
+def _failed(file: Rejected, staged: Staged) -> Record:
+    note = file.message if not file.hint else f"{file.message} {file.hint}"
+    return {
+        "run_id": staged.directory.name, "source": "", "account": "", "period": "", "status": "failed", "rows_in": 0,
+        "rows_stored": 0, "rows_skipped": 0, "rows_quarantined": 0, "billed_total": "0.00", "file_total": "0.00",
+        "currency": "", "content_hash": "", "file": file.file, "note": note,
+    }  # fmt: skip

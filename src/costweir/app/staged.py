@@ -1,0 +1,27 @@
+"""What the readers staged, as JSON: the note that a command hands to the server which owns the store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from costweir.errors import NotAllowed
+from costweir.sources.stage import Staged, StagedSlot
+
+
+def write_job(staged: Staged, *, dry_run: bool) -> dict[str, object]:
+    """The JSON form of everything that can be loaded."""
+    return {"dry_run": dry_run, "slots": [slot.to_json() for slot in staged.slots]}
+
+
+def read_job(job: Mapping[str, Any], *, inside: Path) -> list[StagedSlot]:
+    """Reads the JSON form. Raises NotAllowed for a file outside the data directory's staging folder."""
+    slots = [StagedSlot.from_json(slot) for slot in job["slots"]]
+    for slot in slots:
+        for path in filter(None, (slot.charges, slot.quarantine)):
+            if not path.resolve().is_relative_to(inside.resolve()):
+                raise NotAllowed(
+                    f"{path} is not a staged file of this data directory.", hint="Load bills with costweir pull files."
+                )
+    return slots
