@@ -53,4 +53,6 @@ def validate() -> None:
     if problems:
         count = "1 setting is" if len(problems) == 1 else f"{len(problems)} settings are"
         raise ConfigError(f"{count} wrong. {problems[0].sentence}", hint=problems[0].hint)
+    for text in settings().warnings:
+        note(f"warning: {text}")
     note("The settings are valid.")

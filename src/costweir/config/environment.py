@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel
 
@@ -104,22 +104,14 @@ def from_environment(environ: Mapping[str, str]) -> tuple[dict[str, tuple[Any, s
 
 def _is_listed(annotation: Any) -> bool:
     options = (annotation, *get_args(annotation))
-    return any(getattr(option, "__origin__", None) is tuple for option in options)
+    return any(get_origin(option) in (tuple, Mapping) for option in options)
 
 
 def _value(name: str, text: str, *, listed: bool) -> tuple[Any, Problem | None]:
     if not listed:
         return text, None
     try:
-        return json.loads(text, parse_float=_no_float), None
-    except ValueError as error:
-        said = (
-            str(error)
-            if "amount" in str(error)
-            else "is not JSON; a list is written as in JSON in the environment"
-        )
-        return None, Problem("environment", name, said)
-
-
-def _no_float(text: str) -> str:
-    return text
+        # An amount stays the text it is written as; no float ever stands for it.
+        return json.loads(text, parse_float=str), None
+    except ValueError:
+        return None, Problem("environment", name, "is not JSON; here a list or table is written as in JSON")

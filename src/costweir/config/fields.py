@@ -69,6 +69,12 @@ def _one_of(schemes: tuple[str, ...], what: str):
     return check
 
 
+def _positive(value: Decimal) -> Decimal:
+    if value <= 0:
+        raise ValueError("a rate is above zero")
+    return value
+
+
 def _text(value: Decimal) -> str:
     return format(value, "f")
 
@@ -80,6 +86,8 @@ Amount = Annotated[
     PlainSerializer(_text, return_type=str),
     WithJsonSchema({"type": "string", "pattern": AMOUNT_PATTERN, "examples": ["3.00"]}),
 ]
+#: An amount above zero.
+Rate = Annotated[Amount, AfterValidator(_positive)]
 #: The id of a customer, model, provider, plan or budget: no blanks at its ends, no control characters.
 Identifier = Annotated[
     str, StringConstraints(pattern=r"^[^\s\x00-\x1f]([^\x00-\x1f]{0,198}[^\s\x00-\x1f])?$")

@@ -58,8 +58,7 @@ def load(
     settings, problems = _read(path, os.environ if environ is None else environ, overrides or {})
     if settings is None:
         first = problems[0]
-        rest = len(problems) - 1
-        more = "" if rest == 0 else " There is 1 more problem." if rest == 1 else f" There are {rest} more problems."
+        more = f" (1 of {len(problems)} problems.)" if len(problems) > 1 else ""
         raise ConfigError(first.sentence + more, hint=first.hint)
     return settings
 

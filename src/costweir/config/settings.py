@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import BeforeValidator, Field, PrivateAttr, SecretStr, model_validator
 
-from costweir.config.fields import HttpUrl, LedgerUrl, Port, Section, StoreUrl
-from costweir.config.tables import Attribution, Budget, CurrencyRate, Customer, Model, Plan, Price, Provider
+from costweir.config.fields import Currency, HttpUrl, LedgerUrl, Port, Rate, Section, StoreUrl
+from costweir.config.tables import Attribution, Budget, Customer, Model, Plan, Price, Provider
 
 _Key = TypeVar("_Key", bound=Hashable)
 
@@ -178,8 +179,8 @@ class Settings(Section):
     """Who the spend is for."""
     budgets: tuple[Budget, ...] = ()
     """Limits."""
-    currency_rates: tuple[CurrencyRate, ...] = ()
-    """Rates for bills that state none."""
+    currency_rates: Mapping[Currency, Rate] = Field(default_factory=dict[str, Decimal])
+    """USD for one unit of a currency, for bills that state no rate."""
     database: Database = Database()
     prometheus: Prometheus = Prometheus()
     grafana: Grafana = Grafana()
@@ -212,6 +213,23 @@ class Settings(Section):
         """The file of the control database."""
         return self.data_dir / "control.db"
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is allowed and probably not meant, a sentence each."""
+        models = {row.id for row in self.models}
+        undeclared = [
+            f"models: {model.id!r} degrades to {target!r}, which is not declared, so it never will."
+            for model in self.models
+            for target in model.degrade_to
+            if target not in models
+        ]
+        missing = [
+            f"providers: {row.id!r} takes its key from {row.api_key_env}, which is not set."
+            for row in self.providers
+            if row.api_key_env and self.secret(row.api_key_env) is None
+        ]
+        return (*undeclared, *missing)
+
     def secret(self, name: str) -> str | None:
         """The value of an environment variable that an `api_key_env` names, or None while it is not set."""
         held = self._secrets.get(name)
@@ -228,24 +246,21 @@ class Settings(Section):
                 lambda found, name=name: f"{name}: {found!r} is there twice",
             )
         _unique(
-            ((price.model, price.provider, price.effective) for price in self.prices),
-            lambda found: f"prices: {found[0]!r} has two prices from {found[2]}",
-        )
-        _unique(
-            ((rate.currency, rate.since) for rate in self.currency_rates),
-            lambda found: f"currency_rates: {found[0]} has two rates from {found[1]}",
+            (
+                (price.model, price.provider, price.tier, price.routing, price.effective)
+                for price in self.prices
+            ),
+            lambda found: f"prices: {found[0]!r} has two prices from {found[4]}",
         )
         return self
 
     @model_validator(mode="after")
     def _references_exist(self) -> Self:
         providers = {row.id for row in self.providers}
-        models = {row.id for row in self.models}
         plans = {row.id for row in self.plans}
         for model in self.models:
             _exists(model.provider, providers, f"models: {model.id!r} names the provider")
             for target in model.degrade_to:
-                _exists(target, models, f"models: {model.id!r} degrades to the model")
                 if target == model.id:
                     raise ValueError(f"models: {model.id!r} degrades to itself")
         for customer in self.customers:

@@ -3,6 +3,7 @@ attribution."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
@@ -12,7 +13,6 @@ from pydantic import Field, model_validator
 
 from costweir.config.fields import (
     Amount,
-    Currency,
     EnvironmentName,
     HttpUrl,
     Identifier,
@@ -67,6 +67,12 @@ class Price(Section):
     """Only when billed by this provider; empty means any."""
     effective: date
     """First day on which the price holds."""
+    known_from: date | None = None
+    """Day on which the price was learned; empty means the day it took effect."""
+    tier: str | None = None
+    """`batch`, `flex`, `priority` ...; empty means standard."""
+    routing: str | None = None
+    """`global`, `regional`, `datazone` ...; empty means any."""
     input: Amount | None = None
     """Uncached input tokens."""
     output: Amount | None = None
@@ -74,9 +80,41 @@ class Price(Section):
     cache_read: Amount | None = None
     """Input tokens read from the cache."""
     cache_write: Amount | None = None
-    """Input tokens written to the cache."""
+    """Input tokens written to the cache for five minutes."""
+    cache_write_1h: Amount | None = None
+    """Input tokens written to the cache for an hour."""
+    reasoning: Amount | None = None
+    """Reasoning tokens; empty means as output."""
+    input_audio: Amount | None = None
+    """Audio input tokens."""
+    cache_read_audio: Amount | None = None
+    """Audio input tokens read from the cache."""
+    input_image: Amount | None = None
+    """Image input tokens."""
+    cache_read_image: Amount | None = None
+    """Image input tokens read from the cache."""
+    input_video: Amount | None = None
+    """Video input tokens."""
+    output_audio: Amount | None = None
+    """Audio output tokens."""
+    output_image: Amount | None = None
+    """Image output tokens."""
+    output_video: Amount | None = None
+    """Video output tokens."""
+    output_citation: Amount | None = None
+    """Citation tokens."""
     request: Amount | None = None
     """USD for each request, whatever its size."""
+    image: Amount | None = None
+    """USD for each image."""
+    web_search: Amount | None = None
+    """USD for each web search."""
+
+    @model_validator(mode="after")
+    def _has_a_rate(self) -> Price:
+        if not any(isinstance(value, Decimal) for value in self.__dict__.values()):
+            raise ValueError("a price needs at least one rate, such as input")
+        return self
 
 
 class Plan(Section):
@@ -174,55 +212,47 @@ class Budget(Section):
         return self
 
 
-class CurrencyRate(Section):
-    """What one unit of a currency is worth, for bills that state no rate themselves."""
-
-    currency: Currency
-    """ISO 4217 code."""
-    usd: Amount = Field(gt=Decimal(0))
-    """USD for one unit."""
-    since: date
-    """First day on which the rate holds."""
-
-
 class Rule(Section):
-    """One attribution rule; exactly one of its ways to find the id is given."""
+    """One attribution rule: its name, and exactly one way to find the member."""
 
-    id: Identifier
-    """Name that is stored with every row the rule hit."""
-    tags: tuple[str, ...] | None = None
-    """Tag or label keys, in order; the value is the id."""
+    name: str | None = None
+    """Name that is stored with every row the rule hit; empty means the way's own name."""
+    tag: tuple[str, ...] | None = None
+    """Tag or label keys, in order; the value is the member."""
     principal: str | None = None
-    """Regular expression over the IAM principal; group `id` is the id."""
-    resource: str | None = None
-    """Regular expression over the resource id or name; group `id` is the id."""
+    """Regular expression over the IAM principal and the resource; its first group is the member."""
     resource_group: str | None = None
-    """Regular expression over the Azure resource group; group `id` is the id."""
-    sub_account: Mapping[str, str] | None = None
-    """Linked account, project or subscription id, and the id it stands for."""
+    """Pattern over the Azure resource group, such as `rg-customer-{id}-{env}`."""
+    account_map: Mapping[str, str] | None = None
+    """Linked account, project or subscription, and the member it stands for."""
+    project_map: Mapping[str, str] | None = None
+    """The same, for projects."""
+    sub_account: Literal[True] | None = None
+    """The linked account, project or subscription is the member itself."""
 
     @model_validator(mode="after")
     def _finds_one_way(self) -> Rule:
-        ways = (self.tags, self.principal, self.resource, self.resource_group, self.sub_account)
+        maps = (self.account_map, self.project_map, self.sub_account)
+        ways = (self.tag, self.principal, self.resource_group, *maps)
         if sum(way is not None for way in ways) != 1:
             raise ValueError(
-                "a rule has exactly one of tags, principal, resource, resource_group and sub_account"
+                "a rule has exactly one of tag, principal, resource_group, account_map, project_map"
+                " and sub_account"
             )
-        for pattern in (self.principal, self.resource, self.resource_group):
-            if pattern is not None:
-                _check_pattern(pattern)
+        if self.principal is not None:
+            _check_pattern(self.principal)
+        if self.resource_group is not None and "{id}" not in self.resource_group:
+            raise ValueError(f"{self.resource_group!r} needs {{id}} where the member stands")
         return self
 
 
 def _check_pattern(pattern: str) -> None:
-    import re
-
     try:
-        compiled = re.compile(pattern)
+        groups = re.compile(pattern).groups
     except re.error as error:
         raise ValueError(f"{pattern!r} is not a regular expression: {error}") from None
-    if "id" not in compiled.groupindex:
-        raise ValueError(f"{pattern!r} needs a group named id, such as (?P<id>[^-]+)")
+    if not groups:
+        raise ValueError(f"{pattern!r} needs round brackets around the member")
 
 
 class Attribution(Section):
