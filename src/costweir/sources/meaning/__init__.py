@@ -1,0 +1,1 @@
+"""How one bill line is read: words, model families, slots and units, each from the data in `sources/mappings`."""
