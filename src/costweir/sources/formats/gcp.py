@@ -205,3 +205,6 @@ def _place(it: _Line) -> dict[str, str]:
 
 
 EXPORT = Format("gcp-export", "gcp", is_export, columns, needs=NEEDS)
+
+
+FORMATS = (EXPORT,)
