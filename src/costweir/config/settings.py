@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping
-from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import BeforeValidator, Field, PrivateAttr, SecretStr, model_validator
 
-from costweir.config.fields import Currency, HttpUrl, LedgerUrl, Port, Rate, Section, StoreUrl
-from costweir.config.tables import Attribution, Budget, Customer, Model, Plan, Price, Provider
+from costweir.config.fields import HttpUrl, LedgerUrl, Port, Section, StoreUrl
+from costweir.config.tables import Attribution, Budget, CurrencyRate, Customer, Model, Plan, Price, Provider
 
 _Key = TypeVar("_Key", bound=Hashable)
 
@@ -179,8 +178,8 @@ class Settings(Section):
     """Who the spend is for."""
     budgets: tuple[Budget, ...] = ()
     """Limits."""
-    currency_rates: Mapping[Currency, Rate] = Field(default_factory=dict[str, Decimal])
-    """USD for one unit of a currency, for bills that state no rate."""
+    currency_rates: tuple[CurrencyRate, ...] = ()
+    """Rates for bills that state none."""
     database: Database = Database()
     prometheus: Prometheus = Prometheus()
     grafana: Grafana = Grafana()
@@ -251,6 +250,10 @@ class Settings(Section):
                 for price in self.prices
             ),
             lambda found: f"prices: {found[0]!r} has two prices from {found[4]}",
+        )
+        _unique(
+            ((rate.currency, rate.since) for rate in self.currency_rates),
+            lambda found: f"currency_rates: {found[0]} has two rates from {found[1]}",
         )
         return self
 

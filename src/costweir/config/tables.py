@@ -13,9 +13,11 @@ from pydantic import Field, model_validator
 
 from costweir.config.fields import (
     Amount,
+    Currency,
     EnvironmentName,
     HttpUrl,
     Identifier,
+    Rate,
     Section,
     Thresholds,
     Timezone,
@@ -210,6 +212,17 @@ class Budget(Section):
                 "a budget needs limit_usd, tokens_per_minute, requests_per_minute, calls or parallel"
             )
         return self
+
+
+class CurrencyRate(Section):
+    """What one unit of a currency is worth, for bills that state no rate themselves."""
+
+    currency: Currency
+    """ISO 4217 code."""
+    usd: Rate
+    """USD for one unit."""
+    since: date
+    """First day on which the rate holds."""
 
 
 class Rule(Section):
