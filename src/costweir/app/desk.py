@@ -18,10 +18,10 @@ from costweir.app.locks import running_server
 from costweir.app.mirror import mirror
 from costweir.app.remote import RemoteDesk
 from costweir.app.staged import read_job
-from costweir.control import Control, Outcome
+from costweir.control import Budget, Control, Customer, Outcome, Plan
 from costweir.domain.answer import Answer
 from costweir.domain.money import decimal_text
-from costweir.errors import ConfigError, Error
+from costweir.errors import ConfigError, Conflict, Error
 from costweir.queries.ask import ask
 from costweir.queries.question import catalogue
 from costweir.queries.request import Request
@@ -170,6 +170,23 @@ class LocalDesk:
         wanted = Pull(tuple(paths), source=source, all_services=all_services, dry_run=dry_run, sample=sample)
         return pull_files(self._settings, wanted, load=self.load, progress=progress)
 
+    def adopt(self, sample: Mapping[str, Any]) -> None:
+        """Makes the customers, plans and budgets of the sample world known. Raises Conflict when bills of your own
+        are loaded: sample money must not be added to them."""
+        own = self.warehouse.query("SELECT COUNT(*) AS found FROM loads WHERE NOT is_sample").rows[0][0]
+        if own:
+            raise Conflict(
+                "This data directory holds bills of your own, and sample bills would be added to them.",
+                hint="Give the sample world its own directory: costweir demo --data-dir DIR.",
+            )
+        with self._loading:
+            self.control.replace(Plan, "demo", [Plan(**row, origin="demo") for row in sample["plans"]])
+            self.control.replace(Customer, "demo", [Customer(**row, origin="demo") for row in sample["customers"]])
+            self.control.replace(
+                Budget, "demo", [Budget(row["id"], _without_id(row), origin="demo") for row in sample["budgets"]]
+            )
+            mirror(self._settings, self.control, self.warehouse)
+
     def load(self, job: Mapping[str, Any]) -> list[Record]:
         """Stores staged slots one by one, each in its own transaction; a slot whose content is there already is
         `unchanged`. A dry run stores nothing and says what would happen."""
@@ -201,6 +218,10 @@ class LocalDesk:
             {"provider": slot.provider, "account": slot.account, "period": slot.period},
         )
         return next(iter(table.records()), None)
+
+
+def _without_id(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if name != "id"}
 
 
 def _opened(settings: Settings, *, read_only: bool) -> tuple[Warehouse, Control]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from costweir.app.staged import write_job
-from costweir.sources.attribution import AttributionRules, Rule
+from costweir.sources.attribution import AttributionRules
 from costweir.sources.stage import Progress, Rejected, Staged, StageOptions, stage
 
 if TYPE_CHECKING:
@@ -69,22 +69,10 @@ def rates(settings: Settings, on: date | None = None) -> dict[str, Decimal]:
 
 def attribution(settings: Settings) -> AttributionRules:
     """The built-in rules, each list replaced by the one in the settings where there is one."""
-    shipped = AttributionRules.load()
-    held = settings.attribution
-    fields: dict[str, tuple[Rule, ...]] = {}
-    for name, given in (("customer", held.customer), ("project", held.project), ("feature", held.feature)):
-        fields[name] = shipped.of(name) if given is None else tuple(_rule(rule) for rule in given)
-    return AttributionRules(**fields)
-
-
-def _rule(rule: object) -> Rule:
-    name: str = getattr(rule, "id")  # noqa: B009 - the settings' rule is known by its fields
-    if tags := getattr(rule, "tags"):  # noqa: B009
-        return Rule(name, "tag", keys=tuple(tags))
-    for field, kind in (("principal", "principal"), ("resource", "principal"), ("resource_group", "resource_group")):
-        if pattern := getattr(rule, field):
-            return Rule(name, kind, pattern=pattern)
-    return Rule(name, "account_map", values=dict(getattr(rule, "sub_account") or {}))  # noqa: B009
+    rules = AttributionRules.load().to_json()
+    for name, given in settings.attribution.model_dump(mode="json", exclude_none=True).items():
+        rules[name] = [{"name": rule.get("name") or next(iter(rule)), **rule} for rule in given]
+    return AttributionRules.from_json(rules)
 
 
 def _relay(progress: Report | None) -> Callable[[Progress], None] | None:

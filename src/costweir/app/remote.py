@@ -82,6 +82,10 @@ class RemoteDesk:
         """What the store holds."""
         return self._call("GET", "/v1/status")
 
+    def adopt(self, sample: Mapping[str, object]) -> None:
+        """Makes the sample world's customers, plans and budgets known; see `LocalDesk.adopt`."""
+        self._call("POST", "/v1/sample", sample)
+
     def load(self, staged: Mapping[str, object]) -> Sequence[Record]:
         """Hands staged slots to the server, which stores them; see `LocalDesk.load`."""
         return self._call("POST", "/v1/loads", staged)["rows"]

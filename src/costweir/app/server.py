@@ -24,7 +24,7 @@ from costweir.app.desk import LocalDesk
 from costweir.app.locks import SERVER_FILE, ServerLock, admin_token, write_server_file
 from costweir.errors import Conflict, Unreachable, UsageError
 from costweir.web.access import Access, Keys
-from costweir.web.api import api_routes
+from costweir.web.api import Writes, api_routes
 from costweir.web.app import create_app
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ async def _run(desk: LocalDesk, *, data_dir: Path, faces: Faces, sockets: Mappin
 
     pages = create_app(
         desk,
-        routes=api_routes(desk, load=desk.load, ready=ready),
+        routes=api_routes(desk, writes=Writes(load=desk.load, adopt=desk.adopt), ready=ready),
         allowed_hosts=["*"] if public else ["127.0.0.1", "localhost", "[::1]"],
     )
     apps = {name: _waiting(name) for name in ("gateway", "mcp", "otlp")}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 from typing import Any, Protocol
 
@@ -11,13 +12,12 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from costweir.domain.answer import DIMENSIONS
 from costweir.errors import Error, NotAllowed, UsageError
 from costweir.queries.request import Request
 from costweir.web.access import is_admin
 from costweir.web.desk import Desk
 
-Loader = Callable[[Mapping[str, object]], list[Mapping[str, object]]]
+Loader = Callable[[Mapping[str, object]], Sequence[Mapping[str, object]]]
 Handler = Callable[[HttpRequest], Awaitable[Response]]
 
 _RESERVED = frozenset({"by", "where", "since", "until", "limit", "basis", "currency"})
@@ -96,8 +96,16 @@ def guarded(handler: Handler) -> Handler:
     return answer
 
 
-def api_routes(desk: Desk, *, load: Loader, ready: Readiness) -> list[Route]:
-    """All JSON routes. `load` stores staged slots and is open to the admin token only."""
+@dataclass(frozen=True, slots=True)
+class Writes:
+    """What only the admin token may do: `load` stores staged slots, `adopt` makes sample customers known."""
+
+    load: Loader
+    adopt: Callable[[Mapping[str, object]], None]
+
+
+def api_routes(desk: Desk, *, writes: Writes, ready: Readiness) -> list[Route]:
+    """All JSON routes."""
 
     def rows(noun: str, read: Callable[[HttpRequest], object]) -> Route:
         async def handler(request: HttpRequest) -> Response:
@@ -116,10 +124,12 @@ def api_routes(desk: Desk, *, load: Loader, ready: Readiness) -> list[Route]:
         return JSONResponse({"schema": "costweir.status/1", **found})
 
     async def loads(request: HttpRequest) -> Response:
-        if not is_admin(request):
-            raise NotAllowed("Loading needs the admin token.", hint="Run the command as the user who started the server.")
-        job: dict[str, Any] = await request.json()
-        return JSONResponse({"schema": "costweir.pull/1", "rows": await run_in_threadpool(load, job)})
+        job = await _admin_body(request)
+        return JSONResponse({"schema": "costweir.pull/1", "rows": await run_in_threadpool(writes.load, job)})
+
+    async def sample(request: HttpRequest) -> Response:
+        await run_in_threadpool(writes.adopt, await _admin_body(request))
+        return JSONResponse({"schema": "costweir.sample/1"})
 
     async def health(_: HttpRequest) -> Response:
         return PlainTextResponse("ok\n")
@@ -142,10 +152,17 @@ def api_routes(desk: Desk, *, load: Loader, ready: Readiness) -> list[Route]:
         Route("/v1/status", guarded(status)),
         Route("/v1/answers/{id}", guarded(answer)),
         Route("/v1/loads", guarded(loads), methods=["POST"]),
+        Route("/v1/sample", guarded(sample), methods=["POST"]),
         Route("/health", health),
         Route("/ready", readiness),
         Route("/metrics", guarded(metrics)),
     ]
+
+
+async def _admin_body(request: HttpRequest) -> dict[str, Any]:
+    if not is_admin(request):
+        raise NotAllowed("Changing something needs the admin token.", hint="Run the command as the user who started the server.")
+    return await request.json()
 
 
 def _limit(request: HttpRequest) -> int:
@@ -177,4 +194,4 @@ def exposition(desk: Desk) -> str:
     return "\n".join(lines) + "\n"
 
 
-__all__ = ["DIMENSIONS", "api_routes", "exposition", "guarded", "parse_request", "problem"]
+__all__ = ["Writes", "api_routes", "exposition", "guarded", "parse_request", "problem"]
