@@ -1,0 +1,240 @@
+"""Looks into a file: what it is by its first bytes, how it is packed, and which columns it has. Never trusts its name."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import gzip
+import io
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import duckdb
+
+from costweir.errors import SourceRejected
+from costweir.sources.formats.format import Header, literal, quoted
+
+#: Refused above this many bytes out for one byte in, once the output is over BOMB_FLOOR. Bills pack 10 to 60 to 1.
+BOMB_RATIO = 250
+BOMB_FLOOR = 64 << 20
+#: No single member of an archive may unpack to more than this.
+BOMB_SIZE = 256 << 30
+
+DELIMITERS = ",;\t|"
+_HEAD = 1 << 20
+_AGAIN = "Download the file again from where the provider wrote it."
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A readable file: `kind` is csv, json or parquet; `relation` is SQL for a table function with all its columns."""
+
+    path: Path
+    kind: str
+    header: Header
+    relation: str
+    temporary: Path | None = None
+
+
+def open_file(path: Path, name: str, *, work: Path, connection: duckdb.DuckDBPyConnection) -> Opened:
+    """What is in `path`, which errors call `name`. Unpacks zip archives and recodes UTF-16 into `work`.
+
+    Raises SourceRejected for a file that is empty, broken, a decompression bomb or no table.
+    """
+    magic = _first_bytes(path, 4)
+    if not magic:
+        raise SourceRejected(f"{name} is empty.", hint=_AGAIN)
+    if magic == b"PAR1":
+        relation = f"read_parquet({literal(str(path))}, file_row_number = true, hive_partitioning = false)"
+        return Opened(path, "parquet", _described(connection, relation, drop="file_row_number"), relation)
+    temporary: Path | None = None
+    if magic == b"PK\x03\x04":
+        path = temporary = _unzipped(path, name, work)
+        magic = _first_bytes(path, 4)
+    packing = {b"\x1f\x8b": "gzip", b"\x28\xb5": "zstd"}.get(magic[:2], "none")
+    head = _head(path, name, packing, connection)
+    encoding = _encoding(head)
+    if encoding != "utf-8":
+        recoded = work / f"{path.name}.utf8"
+        _recode(path, recoded, packing, encoding)
+        if temporary is not None:
+            temporary.unlink()
+        path, packing, temporary = recoded, "none", recoded
+        head = _head(path, name, packing, connection)
+    text = head.decode("utf-8", errors="replace").removeprefix("\ufeff").lstrip()
+    if text[:1] in ("{", "["):
+        return _open_json(path, packing, text[:1], temporary, connection)
+    return _open_csv(path, name, packing, text, temporary)
+
+
+def _first_bytes(path: Path, count: int) -> bytes:
+    with path.open("rb") as stream:
+        return stream.read(count)
+
+
+def _open_csv(path: Path, name: str, packing: str, text: str, temporary: Path | None) -> Opened:
+    delimiter = _delimiter(text)
+    record = next(csv.reader(io.StringIO(text), delimiter=delimiter), [])
+    names = _unique([column.strip() for column in record])
+    if len(names) < 2:
+        raise SourceRejected(
+            f"{name} is not a bill: its first line is not a row of column names.",
+            hint="Give CSV, JSON lines or Parquet files as the provider exported them.",
+        )
+    columns = ", ".join(f"{literal(column)}: 'VARCHAR'" for column in names)
+    relation = (
+        f"read_csv({literal(str(path))}, auto_detect = false, header = true, delim = {literal(delimiter)}, "
+        f"quote = '\"', escape = '\"', compression = {literal(packing)}, columns = {{{columns}}}, "
+        f"hive_partitioning = false"
+    )
+    return Opened(path, "csv", dict.fromkeys(names, "VARCHAR"), relation, temporary)
+
+
+def _delimiter(text: str) -> str:
+    line = text.splitlines()[0] if text else ""
+    bare = "".join(part for index, part in enumerate(line.split('"')) if index % 2 == 0)
+    return max(DELIMITERS, key=bare.count)
+
+
+def _unique(names: list[str]) -> list[str]:
+    """Names that differ without letter case, as DuckDB wants them; a name that comes again gets a number."""
+    seen: dict[str, int] = {}
+    result: list[str] = []
+    for index, name in enumerate(names):
+        base = name or f"column{index}"
+        count = seen.get(base.lower(), 0)
+        seen[base.lower()] = count + 1
+        result.append(base if count == 0 else f"{base}_{count}")
+    return result
+
+
+def _open_json(
+    path: Path, packing: str, first: str, temporary: Path | None, connection: duckdb.DuckDBPyConnection
+) -> Opened:
+    shape = "newline_delimited" if first == "{" else "array"
+    base = f"{literal(str(path))}, format = {literal(shape)}, compression = {literal(packing)}"
+    guess = f"read_json({base}, sample_size = -1, map_inference_threshold = -1, convert_strings_to_integers = false)"
+    # A number with a point stays text until it is an exact decimal.
+    header = {name: kind.replace("DOUBLE", "VARCHAR") for name, kind in _described(connection, guess).items()}
+    columns = ", ".join(f"{quoted(name)}: {literal(kind)}" for name, kind in header.items())
+    relation = f"read_json({base}, columns = {{{columns}}}, ignore_errors = {'true' if first == '{' else 'false'})"
+    return Opened(path, "json", header, relation, temporary)
+
+
+def _described(connection: duckdb.DuckDBPyConnection, relation: str, *, drop: str = "") -> Header:
+    rows = connection.execute(f"DESCRIBE SELECT * FROM {relation}").fetchall()
+    return {str(row[0]): str(row[1]) for row in rows if row[0] != drop}
+
+
+def _head(path: Path, name: str, packing: str, connection: duckdb.DuckDBPyConnection) -> bytes:
+    """The first megabyte of the unpacked text; up to the bomb floor is unpacked to see that it is no bomb."""
+    if packing == "zstd":
+        return _zstd_line(path, connection)
+    try:
+        with _unpacked(path, packing) as stream:
+            head = stream.read(_HEAD)
+            if packing == "gzip":
+                _refuse_bomb(stream, path, name)
+            return head
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise SourceRejected(f"{name} is a damaged gzip file: {error}.", hint=_AGAIN) from error
+
+
+def _refuse_bomb(stream: IO[bytes], path: Path, name: str) -> None:
+    limit = max(path.stat().st_size * BOMB_RATIO, BOMB_FLOOR)
+    if limit > BOMB_FLOOR << 2:
+        return
+    unpacked = _HEAD
+    try:
+        while block := stream.read(1 << 20):
+            unpacked += len(block)
+            if unpacked > limit:
+                raise _bomb(name)
+    except (EOFError, zlib.error, gzip.BadGzipFile):
+        # The reader that takes the whole file says it in full.
+        return
+
+
+def _bomb(name: str) -> SourceRejected:
+    return SourceRejected(
+        f"{name} unpacks to more than {BOMB_RATIO} times its size, which no bill does, and was not read.",
+        hint="If it is a bill all the same, unpack it yourself and give the unpacked file.",
+    )
+
+
+def _zstd_line(path: Path, connection: duckdb.DuckDBPyConnection) -> bytes:
+    line = connection.execute(
+        f"SELECT l FROM read_csv({literal(str(path))}, auto_detect = false, header = false, delim = '\x01', "
+        "quote = '', escape = '', compression = 'zstd', columns = {'l': 'VARCHAR'}) LIMIT 1"
+    ).fetchone()
+    return str(line[0]).encode() if line else b""
+
+
+@contextmanager
+def _unpacked(path: Path, packing: str) -> Iterator[IO[bytes]]:
+    if packing == "gzip":
+        with gzip.open(path, "rb") as packed:
+            yield packed  # pyright: ignore[reportReturnType]
+    else:
+        with path.open("rb") as stream:
+            yield stream
+
+
+def _encoding(head: bytes) -> str:
+    for mark, encoding in ((codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16")):
+        if head.startswith(mark):
+            return encoding
+    sample = head[:400]
+    if sample[1::2].count(0) > len(sample) // 4:
+        return "utf-16-le"
+    return "utf-16-be" if sample[::2].count(0) > len(sample) // 4 else "utf-8"
+
+
+def _recode(path: Path, target: Path, packing: str, encoding: str) -> None:
+    try:
+        with (
+            _unpacked(path, packing) as packed,
+            io.TextIOWrapper(packed, encoding=encoding, newline="") as source,
+            target.open("w", encoding="utf-8", newline="") as out,
+        ):
+            while block := source.read(1 << 20):
+                out.write(block)
+    except UnicodeError as error:
+        raise SourceRejected(
+            f"{path.name} looks like UTF-16 but cannot be decoded: {error}.", hint="Export it as UTF-8."
+        ) from error
+
+
+def _unzipped(path: Path, name: str, work: Path) -> Path:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = [info for info in archive.infolist() if not _is_litter(info)]
+            if len(members) != 1:
+                raise SourceRejected(
+                    f"{name} holds {len(members)} files; a zipped bill holds one.",
+                    hint="Unpack the archive and give the bill files, or the folder they are in.",
+                )
+            target = work / f"{path.name}.{len(list(work.iterdir()))}.csv"
+            limit = min(max(path.stat().st_size * BOMB_RATIO, BOMB_FLOOR), BOMB_SIZE)
+            with archive.open(members[0]) as source, target.open("wb") as out:
+                written = 0
+                while block := source.read(1 << 20):
+                    written += len(block)
+                    if written > limit:
+                        break
+                    out.write(block)
+            if written > limit:
+                target.unlink()
+                raise _bomb(name)
+            return target
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        raise SourceRejected(f"{name} is a damaged or encrypted zip archive: {error}.", hint=_AGAIN) from error
+
+
+def _is_litter(info: zipfile.ZipInfo) -> bool:
+    return info.is_dir() or info.filename.startswith("__MACOSX/") or Path(info.filename).name.startswith(".")

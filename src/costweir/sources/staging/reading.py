@@ -1,0 +1,181 @@
+"""The first pass over a file: open it, recognise it, bring text into Parquet, and count what is in it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+
+import duckdb
+
+from costweir.errors import SourceRejected
+from costweir.sources.formats import recognise
+from costweir.sources.formats.format import BillFile, Format, literal, quoted
+from costweir.sources.staging import rows
+from costweir.sources.staging.opening import Opened, open_file
+
+#: A file with more lines than this that are no rows at all is not a bill with a few bad lines.
+MALFORMED_LIMIT = 10_000
+_RAW_LIMIT = 4096
+
+
+@dataclass(slots=True)
+class BillRead:
+    """A file after the first pass: its format, the view `view` of its mapped rows, and its census table."""
+
+    file: BillFile
+    form: Format
+    number: int
+    relation: str = ""
+    columns: tuple[str, ...] = ()
+    malformed: list[tuple[int, str, str]] = field(default_factory=list[tuple[int, str, str]])
+    rows: int = 0
+    #: Number of the slot that most of its readable rows belong to; lines that name no slot go there.
+    home: int = 0
+
+    @property
+    def view(self) -> str:
+        """The mapped rows."""
+        return f"mapped_{self.number}"
+
+    @property
+    def census(self) -> str:
+        """The counts of the first pass."""
+        return f"census_{self.number}"
+
+    @property
+    def name(self) -> str:
+        """What the file is called in messages and on rows."""
+        return self.file.path.name
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Reads one file at a time. `source` is what the user asked for, `rates` are US dollars for one unit."""
+
+    connection: duckdb.DuckDBPyConnection
+    work: Path
+    source: str
+    rates: dict[str, Decimal]
+
+    def look(self, local: Path, file: BillFile) -> tuple[Opened, Format]:
+        """Opens a file and says which format it is. Raises SourceRejected."""
+        opened = open_file(local, file.url or str(file.path), work=self.work, connection=self.connection)
+        return opened, recognise(opened.header, self.source, file.url or str(file.path))
+
+    def read(self, opened: Opened, file: BillFile, *, form: Format, number: int) -> BillRead:
+        """Maps and counts the rows of a file. Raises SourceRejected when it cannot be read to its end."""
+        bill = BillRead(file, form, number)
+        expressions = dict(form.columns(opened.header))
+        bill.columns = rows.named_columns(opened.header, expressions)
+        bill.relation = opened.relation if opened.kind == "parquet" else self._converted(opened, bill)
+        mapped = rows.mapped(form, expressions, bill.relation)
+        rate = rows.usd_rate(self.rates)
+        self.connection.execute(
+            f"CREATE OR REPLACE TEMP VIEW {bill.view} AS SELECT *, {rate} AS usd_rate FROM ({mapped})"
+        )
+        self.connection.execute(f"CREATE OR REPLACE TEMP TABLE {bill.census} AS {rows.census(bill.view)}")
+        self._check(bill, opened)
+        return bill
+
+    def slots_of_head(self, opened: Opened, form: Format, text: str) -> set[tuple[str, str, str]]:
+        """The slots that the first rows of a broken CSV belong to, from what of it can be unpacked."""
+        head = self.work / "head.csv"
+        head.write_text(text, encoding="utf-8")
+        relation = opened.relation.replace(literal(str(opened.path)), literal(str(head)))
+        relation = relation.replace("compression = 'gzip'", "compression = 'none'")
+        raw = f"(SELECT *, 0 AS file_row_number FROM {relation}, ignore_errors = true))"
+        mapped = rows.mapped(form, form.columns(opened.header), raw)
+        try:
+            found = self.connection.execute(
+                f"SELECT DISTINCT {', '.join(rows.SLOT)} FROM ({mapped}) WHERE ({' AND '.join(_FILLED)})"
+            ).fetchall()
+        except duckdb.Error:
+            return set()
+        return {(str(provider), str(account), str(period)) for provider, account, period in found}
+
+    def _converted(self, opened: Opened, bill: BillRead) -> str:
+        """Brings the columns that are used into a Parquet file in row order, and notes the lines that are no rows."""
+        target = self.work / f"raw_{bill.number}.parquet"
+        chosen = ", ".join(map(quoted, bill.columns))
+        relation = opened.relation
+        if opened.kind == "csv":
+            relation += f", store_rejects = true, rejects_limit = {MALFORMED_LIMIT + 1})"
+        self.connection.execute("SET preserve_insertion_order = true")
+        try:
+            self.connection.execute(
+                f"COPY (SELECT {chosen} FROM {relation}) TO {literal(str(target))} "
+                "(FORMAT parquet, COMPRESSION lz4_raw, ROW_GROUP_SIZE 61440)"
+            )
+        finally:
+            self.connection.execute("SET preserve_insertion_order = false")
+        if opened.kind == "csv":
+            self._note_rejects(bill, opened)
+        if opened.temporary is not None:
+            opened.temporary.unlink()
+        return f"read_parquet({literal(str(target))}, file_row_number = true)"
+
+    def _note_rejects(self, bill: BillRead, opened: Opened) -> None:
+        found = self.connection.execute(
+            "SELECT line, any_value(error_type::VARCHAR), any_value(csv_line) FROM reject_errors GROUP BY line ORDER BY line"
+        ).fetchall()
+        self.connection.execute("DROP TABLE reject_errors")
+        self.connection.execute("DROP TABLE reject_scans")
+        if len(found) > MALFORMED_LIMIT:
+            raise SourceRejected(
+                f"{bill.name} has more than {MALFORMED_LIMIT} lines that do not fit its {len(opened.header)} columns.",
+                hint="The delimiter of the rows may differ from that of the first line; export the file again.",
+            )
+        for line, kind, text in found:
+            reason = _MALFORMED.get(str(kind), f"the line cannot be read: {str(kind).lower()}")
+            raw = json.dumps({"line": str(text)[:_RAW_LIMIT]})[:_RAW_LIMIT]
+            bill.malformed.append((int(line) - 1, reason, raw))
+
+    def _check(self, bill: BillRead, opened: Opened) -> None:
+        counted = self.connection.execute(
+            f"SELECT problem, sum(n)::BIGINT AS n FROM {bill.census} GROUP BY problem ORDER BY n DESC"
+        ).fetchall()
+        bill.rows = sum(int(row[1]) for row in counted) + len(bill.malformed)
+        if bill.rows == 0:
+            raise SourceRejected(f"{bill.name} has a header and no rows.", hint="A bill has at least one row.")
+        if any(row[0] is None for row in counted):
+            return
+        reason = str(counted[0][0]) if counted else bill.malformed[0][1]
+        kinds = ", ".join(f"{name} {opened.header[name]}" for name in bill.columns[:6])
+        raise SourceRejected(
+            f"No row of {bill.name} can be read as {bill.form.source}: {reason}.",
+            hint=f"Compare the types and values with the provider's export; the file has {kinds}."
+            if opened.kind == "parquet"
+            else "Compare the delimiter, the dates and the numbers with the provider's own export.",
+        )
+
+
+_FILLED = tuple(f"{name} IS NOT NULL" for name in rows.SLOT)
+
+_MALFORMED = {
+    "MISSING COLUMNS": "the line has too few columns",
+    "TOO MANY COLUMNS": "the line has too many columns",
+    "UNQUOTED VALUE": "a quotation mark on the line is never closed",
+    "LINE SIZE OVER MAXIMUM": "the line is too long",
+    "INVALID ENCODING": "the line is not UTF-8",
+    "INVALID UNICODE": "the line is not UTF-8",
+}
+
+
+def explained(error: duckdb.Error, name: str) -> SourceRejected:
+    """DuckDB's complaint about a file as one sentence with a hint."""
+    text = rows.one_line(error)
+    if "GZIP" in text or "gzip" in text:
+        return SourceRejected(
+            f"{name} is cut off: its gzip data ends before the end of the file.",
+            hint="Download the file again from where the provider wrote it.",
+        )
+    if "arquet" in text or "magic bytes" in text or "thrift" in text.lower():
+        return SourceRejected(
+            f"{name} is a damaged Parquet file.", hint=f"Download it again. The reader says: {text}"
+        )
+    return SourceRejected(f"{name} cannot be read.", hint=f"The reader says: {text}")
+
+
+
