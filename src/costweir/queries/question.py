@@ -65,7 +65,8 @@ class Question:
     def to_json(self) -> dict[str, object]:
         """`id, title, dimensions, params` of the contract, and more that a face wants to know."""
         return {
-            "id": self.id, "title": self.title, "dimensions": list(self.dimensions), "params": list(self.params),
+            "id": self.id, "title": self.title,
+            "dimensions": list(self.dimensions), "params": list(self.params),
             "by": list(self.by), "filters": list(self.filters), "basis": list(self.basis),
             "measures": [*self.measures, *self.ratios], "answers": list(self.answers),
         }  # fmt: skip

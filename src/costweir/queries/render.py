@@ -14,6 +14,16 @@ from costweir.store.warehouse import Parameter
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 _CUSTOMERS = "LEFT JOIN customers AS p ON p.id = f.x_customer"
 
+#: What tells two lines of one split apart, so that every engine cuts the same ones off.
+_LINE_ORDER = (
+    "m_sku_text",
+    "m_quantity",
+    "m_resource",
+    "m_file",
+    "m_run_id",
+    "m_mapping_rule",
+    "m_customer_rule",
+)
 #: Credits are stored in the bill's currency only.
 _CREDIT_USD = "CASE WHEN f.billing_currency = 'USD' THEN f.x_credit_cost ELSE 0 END"
 
@@ -74,6 +84,10 @@ class Selection:
         """The same over other facts."""
         return replace(self, facts=facts)
 
+    def unlimited(self) -> Selection:
+        """The same with every row."""
+        return replace(self, limit=None)
+
     def split(self, by: Sequence[Dimension]) -> Selection:
         """The same, split by other dimensions."""
         return replace(self, by=tuple(by))
@@ -93,6 +107,7 @@ def fill(
         "where": condition + _in_currency(selection),
         "group": f"GROUP BY {', '.join(item.sql(facts) for item in by)}" if by else "",
         "order": _order(selection),
+        "lines": _order(selection, _LINE_ORDER),
         "cost": selection.cost, "native": native, "usd": usd,
         "missing": missing,
         "credit": _CREDIT_USD if in_usd else "f.x_credit_cost",
@@ -103,9 +118,9 @@ def fill(
     return _PLACEHOLDER.sub(lambda match: parts[match[1]], template), {**bound, **(params or {})}
 
 
-def group_of(selection: Selection) -> str:
-    """The columns to group by, for templates with more columns of their own."""
-    return "".join(f", {item.sql(selection.facts)}" for item in selection.by)
+def replace_basis(selection: Selection, basis: str) -> Selection:
+    """The same on another basis."""
+    return replace(selection, basis=basis)
 
 
 def _joins_customers(selection: Selection) -> bool:
@@ -123,7 +138,7 @@ def _in_currency(selection: Selection) -> str:
     return "" if selection.facts == "calls" else " AND f.billing_currency = $currency"
 
 
-def _order(selection: Selection) -> str:
-    names = ", ".join(["m_cost DESC", *(f"d_{item.name}" for item in selection.by)])
+def _order(selection: Selection, more: Sequence[str] = ()) -> str:
+    names = ", ".join(["m_cost DESC", *(f"d_{item.name}" for item in selection.by), *more])
     limit = f" LIMIT {selection.limit:d}" if selection.limit is not None else ""
     return f"ORDER BY {names}{limit}"

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from decimal import ROUND_HALF_EVEN, Decimal
+from typing import cast
 
 from costweir.domain.answer import Cell, Excluded
 from costweir.domain.money import EXACT, decimal_text, quantity_text
-from costweir.queries.coverage import Coverage
-from costweir.queries.question import MeasureKind, Question, Ratio
+from costweir.queries.coverage import Coverage, instant_text
+from costweir.queries.question import MeasureKind, Question, Ratio, part
 from costweir.queries.render import Selection
 from costweir.queries.request import Request
-from costweir.store.warehouse import Value
+from costweir.store.warehouse import Reader, Value
 
 #: Ratios are not money; twelve places are more than any face shows.
 _RATIO_STEP = Decimal(1).scaleb(-12)
+#: Dimensions that a series runs along.
+TIME_DIMENSIONS = ("day", "month", "invoice_month", "weekday", "hour")
 #: Filters that narrow the sources an answer rests on.
 _SOURCE_FIELDS = ("provider", "source", "account")
 
@@ -72,6 +76,34 @@ def cell(value: Value, kind: MeasureKind | str = "text") -> Cell:
     if kind == "int":
         return int(number(value))
     return value if isinstance(value, bool | int) else str(value)
+
+
+def in_order(records: Iterable[Mapping[str, Value]], selection: Selection) -> list[Mapping[str, Value]]:
+    """Time first where rows have one, then the largest amount, then the names: one order on every engine."""
+    times = [f"d_{item.name}" for item in selection.by if item.name in TIME_DIMENSIONS]
+    names = [f"d_{item.name}" for item in selection.by if item.name not in TIME_DIMENSIONS]
+    ordered = sorted(records, key=lambda record: [str(record[name]) for name in names])
+    ordered.sort(key=lambda record: number(record["m_cost"]), reverse=True)
+    for name in reversed(times):
+        ordered.sort(key=lambda record: cast("str", record[name]))
+    return ordered
+
+
+def largest(records: Iterable[Mapping[str, Value]], selection: Selection) -> list[Mapping[str, Value]]:
+    """The largest rows up to the limit, in order."""
+    ranked = sorted(records, key=lambda record: [str(record[f"d_{item.name}"]) for item in selection.by])
+    ranked.sort(key=lambda record: number(record["m_cost"]), reverse=True)
+    return in_order(ranked[: selection.limit], selection)
+
+
+def mirrored_note(reader: Reader, *tables: str) -> list[str]:
+    """A sentence that says when the reference tables an answer joins were last taken over."""
+    taken = {str(row[0]): row[1] for row in reader.query(part("mirrors")).rows}
+    instants = [instant for table in tables if isinstance(instant := taken.get(table), datetime)]
+    names = [table.replace("customer_approved_models", "approved models") for table in tables]
+    if len(instants) < len(tables):
+        return [f"No {' or '.join(names)} are configured yet."]
+    return [f"{' and '.join(names).capitalize()} as of {instant_text(min(instants))}."]
 
 
 def ratio_text(of: Decimal, per: Decimal, times: int = 1) -> str | None:

@@ -9,44 +9,27 @@ from costweir.domain.answer import Cell
 from costweir.queries.dimensions import Dimension
 from costweir.queries.question import Question
 from costweir.queries.render import Selection, fill
-from costweir.queries.result import Asked, Result, cell, number, ratio_cell
+from costweir.queries.result import Asked, Result, cell, in_order, mirrored_note, number, ratio_cell
 from costweir.queries.scope import Scope, measure
 from costweir.store.warehouse import Reader, Value
-
-_TIMES = ("day", "month", "invoice_month", "weekday", "hour")
 
 
 def answer_rows(reader: Reader, asked: Asked) -> Result:
     """The rows of the question, largest first; a series of days or months in order of time."""
     scope = measure(reader, asked.selection, asked.currency)
     records = read_rows(reader, asked.question.sql, scope.selection) if scope.lines else []
-    records = in_order(records, scope.selection)
-    rows = [row_of(record, asked.question, scope) for record in records]
+    # single lines stay as the query ranked them: the largest first, whatever their day
+    ordered = records if "{lines}" in asked.question.sql else in_order(records, scope.selection)
+    rows = [row_of(record, asked.question, scope) for record in ordered]
     return Result(
-        rows, [number(record["m_cost"]) for record in records], scope.total, scope.currency, scope.excluded,
-        tuple(_notes(asked, scope)),
+        rows, [number(record["m_cost"]) for record in ordered], scope.total, scope.currency, scope.excluded,
+        tuple(_notes(reader, asked, scope)),
     )  # fmt: skip
 
 
 def read_rows(reader: Reader, sql: str, selection: Selection) -> list[dict[str, Value]]:
     """Runs a catalogue template."""
     return reader.query(*fill(sql, selection)).records()
-
-
-def in_order(records: list[dict[str, Value]], selection: Selection) -> list[dict[str, Value]]:
-    """Time first where rows have one, then the largest amount, then the names: a total order on every
-    engine."""
-    times = [item for item in selection.by if item.name in _TIMES]
-    names = [item for item in selection.by if item.name not in _TIMES]
-
-    def key(record: Mapping[str, Value]) -> tuple[object, ...]:
-        return (
-            *(record[f"d_{item.name}"] for item in times),
-            -number(record["m_cost"]),
-            *(str(record[f"d_{item.name}"]) for item in names),
-        )
-
-    return sorted(records, key=key)  # pyright: ignore[reportArgumentType, reportCallIssue]
 
 
 def row_of(record: Mapping[str, Value], question: Question, scope: Scope) -> dict[str, Cell]:
@@ -70,9 +53,12 @@ def dimension_cells(record: Mapping[str, Value], by: Sequence[Dimension]) -> dic
     return {item.name: cell(record[f"d_{item.name}"], item.kind) for item in by}
 
 
-def _notes(asked: Asked, scope: Scope) -> list[str]:
+def _notes(reader: Reader, asked: Asked, scope: Scope) -> list[str]:
     notes = [asked.question.notes] if asked.question.notes else []
     used = {item.name for item in (*scope.selection.by, *scope.selection.filter.dimensions)}
     if "plan" in used and scope.selection.facts != "calls":
-        notes.append("Plans are those of today, also for days before a customer changed plan.")
+        notes += mirrored_note(reader, "customers")
+        notes.append("Plans are those of now, also for days before a customer changed plan.")
+    if "customer_approved_models" in asked.question.only:
+        notes += mirrored_note(reader, "customer_approved_models")
     return notes
