@@ -60,7 +60,7 @@ def report(error: Error, *, as_json: bool) -> None:
 
 def _usage(error: click.ClickException) -> Error:
     message = error.format_message()
-    near = getattr(error, "possibilities", None) or []
+    near: list[str] = getattr(error, "possibilities", None) or []
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "costweir"
     hint = f"`{command} --help` shows how it is used."

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -160,7 +161,7 @@ def _invoke(root: click.Command, argv: Sequence[str]) -> int:
     except click.exceptions.Exit as leave:
         return leave.exit_code
     except click.exceptions.NoArgsIsHelpError as error:
-        if error.ctx is not None and error.ctx.parent is None:
+        if error.ctx.parent is None:
             click.echo(error.ctx.get_help())
             return 0
         raise
@@ -174,10 +175,8 @@ def _wants_json(argv: Sequence[str]) -> bool:
 
 def _soften_encoding() -> None:
     for stream in (sys.stdout, sys.stderr):
-        if getattr(stream, "encoding", "utf-8").lower().replace("-", "") != "utf8" and hasattr(
-            stream, "reconfigure"
-        ):
-            stream.reconfigure(errors="backslashreplace")  # pyright: ignore[reportAttributeAccessIssue]
+        if isinstance(stream, TextIOWrapper) and stream.encoding.lower().replace("-", "") != "utf8":
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _drop_stdout() -> None:

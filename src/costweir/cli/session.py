@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from costweir.cli.frame import flags
@@ -32,5 +32,5 @@ def open_desk(*, read_only: bool = True) -> Generator[LocalDesk | RemoteDesk]:
     """The desk of the running server, or one of our own; closed at the end of the `with`."""
     from costweir import app
 
-    with closing(app.open_desk(settings(), read_only=read_only)) as desk:
+    with app.open_desk(settings(), read_only=read_only) as desk:
         yield desk

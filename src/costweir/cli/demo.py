@@ -1,0 +1,109 @@
+"""`costweir demo`: the sample world, written as real bills, loaded by the users' own readers, and served."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from costweir.cli.frame import Command, flags
+from costweir.cli.output import Record, note, show_json
+from costweir.cli.progress import Report, progress
+from costweir.cli.session import open_desk, settings
+from costweir.cli.up import serve_until_stopped
+from costweir.errors import Conflict, DataIncomplete
+
+if TYPE_CHECKING:
+    from costweir.demo import World
+
+FOLDER = "sample-bills"
+CONFIG = "costweir.toml"
+
+
+@click.command(cls=Command)
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=7, show_default=True, metavar="N", help="Another world."
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="Where to write the bills."
+)
+@click.option("--no-serve", is_flag=True, help="Load and exit.")
+@click.option(
+    "--web-port", type=click.IntRange(0, 65_535), metavar="N", help="Port of the pages; 0 for any free one."
+)
+def demo(*, seed: int, out: Path | None, no_serve: bool, web_port: int | None) -> None:
+    """Load thirteen months of sample spend over three clouds, and show it in the browser.
+
+    The bills are written below --out, or into the data directory. A data directory with bills of your own is
+    refused.
+    """
+    data_dir = settings().data_dir
+    _refuse_own_data(data_dir)
+    with progress() as report:
+        world = _write(out or data_dir / FOLDER, seed=seed, report=report)
+        _adopt_config(world, data_dir)
+        rows = _load(world, report)
+    stored = sum(int(str(row["rows_stored"])) for row in rows)
+    failed = [row for row in rows if row["status"] == "failed"]
+    if flags().json:
+        show_json({"schema": "costweir.demo/1", "seed": seed, "out": str(world.out), "rows": rows})
+    else:
+        note(f"Loaded {stored} lines of {len(rows)} sample bills, written to {world.out}.")
+    if failed:
+        raise DataIncomplete(f"{len(failed)} sample bills were not loaded: {failed[0]['note']}")
+    if not no_serve:
+        serve_until_stopped({"web_port": web_port})
+
+
+def _refuse_own_data(data_dir: Path) -> None:
+    if not data_dir.exists() or not any(data_dir.glob("*.duckdb")):
+        return
+    with open_desk() as desk:
+        held = desk.status()
+    if not held["empty"] and not held["sample"]:
+        raise Conflict(
+            f"{data_dir} holds bills of your own.",
+            hint="Give the sample world its own directory with --data-dir.",
+        )
+
+
+def _write(out: Path, *, seed: int, report: Report) -> World:
+    from costweir.demo import write_world
+
+    report("writing sample bills", 0, 0)
+    with _fresh(out):
+        return write_world(out, seed=seed)
+
+
+@contextmanager
+def _fresh(out: Path) -> Generator[None]:
+    """Bills of an earlier day or seed must not be pulled together with the new ones; other files stay."""
+    if (out / "truth.json").exists():
+        shutil.rmtree(out)
+    out.mkdir(parents=True, exist_ok=True)
+    yield
+
+
+def _adopt_config(world: World, data_dir: Path) -> None:
+    """The sample plans, customers and budgets become the directory's configuration, unless it has its own."""
+    data_dir.mkdir(parents=True, exist_ok=True)
+    target = data_dir / CONFIG
+    first_line = world.config_toml.partition("\n")[0]
+    if flags().config is not None or (
+        target.exists() and not target.read_text(encoding="utf-8").startswith(first_line)
+    ):
+        note("Your own configuration stays; the sample plans and customers are in the folder of the bills.")
+        return
+    target.write_text(world.config_toml, encoding="utf-8")
+
+
+def _load(world: World, report: Report) -> list[Record]:
+    rows: list[Record] = []
+    with open_desk(read_only=False) as desk:
+        for path in world.pull_paths:
+            rows += desk.pull_files([str(path)], sample=True, progress=report)
+    return rows
