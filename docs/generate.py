@@ -32,21 +32,30 @@ EXIT_CODES = {
     130: "interrupted with Ctrl-C",
 }
 
-CLI_INTRODUCTION = [
-    "Data goes to stdout, everything else to stderr. `--json` prints exactly one object with `schema`; a list is\nunder `rows`. A day is `YYYY-MM-DD` in UTC; `--since` is the first day and `--until` the first day after.",
-    "A command works while a server runs on the same data directory, by going through it, and when none runs.",
-]
+CLI_INTRODUCTION = """\
+Data goes to stdout, everything else to stderr. `--json` prints exactly one object with `schema`; a list is
+under `rows`. A day is `YYYY-MM-DD` in UTC; `--since` is the first day and `--until` the first day after.
 
-CLI_FAILURES = [
-    'Without `--json` a failure is one sentence and a `hint:` line on stderr. With `--json` it is\n`{"error": {"code", "message", "hint", "transient"}}`. `COSTWEIR_DEBUG=1` shows the traceback instead.'
-]
+A command works while a server runs on the same data directory, by going through it, and when none runs."""
 
-CONFIGURATION_INTRODUCTION = [
-    "Costweir needs no configuration. Where there is one, it is a TOML file, found in this order: `--config FILE`,\n`COSTWEIR_CONFIG`, `costweir.toml` in the data directory, `$XDG_CONFIG_HOME/costweir/costweir.toml`.",
-    "A flag goes before a `COSTWEIR_` variable, that before the variable of another tool, that before the file, and\nthe file before the default. `costweir config show --origin` shows every value and where it comes from;\n`costweir config validate` names everything that is wrong. An unknown key is refused. In the environment a list\nor table is written as JSON.",
-    "Amounts are decimal strings in quotes, because a bare `3.00` is not exact in TOML. An API key is never written\ninto the file: `api_key_env` names the variable that holds it.",
-    "`costweir config schema` prints the JSON Schema of the file (`costweir.schema.json` beside this page), for editors\nthat check while you type.",
-]
+CLI_FAILURES = """\
+Without `--json` a failure is one sentence and a `hint:` line on stderr. With `--json` it is
+`{"error": {"code", "message", "hint", "transient"}}`. `COSTWEIR_DEBUG=1` shows the traceback instead."""
+
+CONFIGURATION_INTRODUCTION = """\
+Costweir needs no configuration. Where there is one, it is a TOML file, found in this order: `--config FILE`,
+`COSTWEIR_CONFIG`, `costweir.toml` in the data directory, `$XDG_CONFIG_HOME/costweir/costweir.toml`.
+
+A flag goes before a `COSTWEIR_` variable, that before the variable of another tool, that before the file, and
+the file before the default. `costweir config show --origin` shows every value and where it comes from;
+`costweir config validate` names everything that is wrong. An unknown key is refused. In the environment a list
+or table is written as JSON.
+
+Amounts are decimal strings in quotes, because a bare `3.00` is not exact in TOML. An API key is never written
+into the file: `api_key_env` names the variable that holds it.
+
+`costweir config schema` prints the JSON Schema of the file (`costweir.schema.json` beside this page), for
+editors that check while you type."""
 
 
 def pages() -> dict[str, str]:
@@ -64,13 +73,13 @@ def cli_page() -> str:
     parts = [
         "# The command line",
         MADE,
-        *CLI_INTRODUCTION,
+        CLI_INTRODUCTION,
         "## Flags of every command",
         "They may stand before or after the command.",
         _options(root, context, shared=True),
         "## Exit codes",
         _exit_codes(),
-        *CLI_FAILURES,
+        CLI_FAILURES,
         "## Commands",
     ]
     for command, inner in _commands(root, context):
@@ -103,7 +112,9 @@ def _options(command: click.Command, context: click.Context, *, shared: bool) ->
     for parameter in command.get_params(context):
         record = parameter.get_help_record(context)
         is_shared = getattr(parameter.callback, "__name__", "") == "_keep"
-        if record is not None and is_shared == shared and not {"--help", "--version"} & set(parameter.opts):
+        if not isinstance(parameter, click.Option) or record is None:
+            continue
+        if is_shared == shared and not {"--help", "--version"} & set(parameter.opts):
             rows.append(
                 f"| `{record[0].replace('|', chr(92) + '|')}` | {record[1].replace('|', chr(92) + '|')} |"
             )
@@ -125,7 +136,7 @@ def _below(kind: type[Error]) -> Iterator[type[Error]]:
 def configuration_page() -> str:
     """Every setting with its type, default and environment variables."""
     example = f"```toml\n{(DOCS / 'costweir.example.toml').read_text(encoding='utf-8')}```"
-    parts = ["# Configuration", MADE, *CONFIGURATION_INTRODUCTION, example]
+    parts = ["# Configuration", MADE, CONFIGURATION_INTRODUCTION, example]
     for heading, settings in groupby(config.settings_list(), key=lambda setting: _heading(setting.key)):
         rows = [
             f"| `{setting.key}` | {setting.type} | {_code(setting.default)} | {_variables(setting)}"

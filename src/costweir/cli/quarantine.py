@@ -11,7 +11,9 @@ from costweir.cli.session import open_desk
 
 @click.command(cls=Command)
 @click.option("--run", "run_id", default="", metavar="RUN_ID", help="Only the lines of one run.")
-@click.option("--limit", type=click.IntRange(1, 100_000), default=50, show_default=True, help="How many.")
+@click.option(
+    "--limit", type=click.IntRange(1, 100_000), default=50, show_default=True, metavar="N", help="How many."
+)
 def quarantine(run_id: str, limit: int) -> None:
     """List the lines that could not be read."""
     with open_desk() as desk:

@@ -26,7 +26,12 @@ SHOWN = columns(
 
 @click.command(cls=Command)
 @click.option(
-    "--limit", type=click.IntRange(1, 10_000), default=20, show_default=True, help="How many, newest first."
+    "--limit",
+    type=click.IntRange(1, 10_000),
+    default=20,
+    show_default=True,
+    metavar="N",
+    help="How many, newest first.",
 )
 def runs(limit: int) -> None:
     """List the newest loads."""
