@@ -28,6 +28,9 @@ _SELLER = "Amazon Web Services, Inc."
 _EXPORTS_FROM = 2
 #: From this month on an enterprise discount takes this share off what AWS itself bills.
 _DISCOUNT_FROM, _DISCOUNT = 10, Decimal("0.06")
+#: This customer's calls carry no customer tag; since Data Exports the IAM principal names it.
+_BY_PRINCIPAL = "oakhurst-legal"
+_ROLE = f"arn:aws:sts::{ACCOUNT}:assumed-role/northlight-app"
 _TAX_RATE = Decimal("0.0625")
 _CREDIT_MONTH, _CREDIT = 9, Decimal("-25.00")
 _REFUND_MONTH, _REFUND = 10, Decimal("-8.40")
@@ -112,7 +115,7 @@ def _usage(delivery: _Delivery, use: Use) -> dict[str, object]:
         "pricing_rate_id": str(int(stable_id("rate", use.sku.sku_id)[:9], 16)),
     }
     if delivery.oracle is not None:
-        delivery.oracle.use(use, ACCOUNT, cost)
+        delivery.oracle.use(use, ACCOUNT, cost - cost * off if off else cost)
     return row
 
 
@@ -135,6 +138,7 @@ def _product_of(stream: Stream, sku: Sku, price: Decimal, who: tuple[str, str, i
         text = f"${plain(price)} per {sku.unit} for {sku.text} in {place}"
         entity, operation, family = "AWS", "InvokeModelStreamingInference", "Amazon Bedrock"
     profile = stable_id("profile", *who)[:12]
+    session = f"customer-{_BY_PRINCIPAL}" if who[0] == _BY_PRINCIPAL and who[1] != UNTAGGED else "worker"
     arn = f"arn:aws:bedrock:{stream.region}:{ACCOUNT}:application-inference-profile/{profile}"
     return {
         "bill_billing_entity": entity,
@@ -143,7 +147,7 @@ def _product_of(stream: Stream, sku: Sku, price: Decimal, who: tuple[str, str, i
         "line_item_operation": operation,
         "line_item_line_item_description": text,
         "line_item_resource_id": arn if who[1] != UNTAGGED else "",
-        "line_item_iam_principal": f"arn:aws:sts::{ACCOUNT}:assumed-role/northlight-app/{who[0][:8]}-worker",
+        "line_item_iam_principal": f"{_ROLE}/{session}",
         "product": {"product_name": stream.service, "region": stream.region, "servicename": stream.service},
         "product_region_code": stream.region,
         "product_location": place,
@@ -156,6 +160,8 @@ def _product_of(stream: Stream, sku: Sku, price: Decimal, who: tuple[str, str, i
 
 def _tags(use: Use) -> dict[str, object]:
     tags = {"user_customer_id": use.customer, "user_project_id": use.project, "user_feature": use.feature}
+    if use.owner == _BY_PRINCIPAL and use.month >= _EXPORTS_FROM:
+        del tags["user_customer_id"]
     return {"resource_tags": {key: value for key, value in tags.items() if value != UNTAGGED}}
 
 
@@ -189,7 +195,10 @@ def _line(delivery: _Delivery, kind: str, begin: datetime, length: timedelta) ->
 
 
 def _discounts(delivery: _Delivery, uses: Sequence[Use]) -> Iterable[dict[str, object]]:
-    """One EdpDiscount line for each (day, usage type, tags) that AWS itself bills."""
+    """One EdpDiscount line for each (day, usage type, tags) that AWS itself bills.
+
+    The net column of the usage lines has the discount already, so the net column here is zero.
+    """
     groups: dict[tuple[date, str, str, str, str], list[Use]] = {}
     for use in uses:
         if use.stream.form != "marketplace":
@@ -202,7 +211,7 @@ def _discounts(delivery: _Delivery, uses: Sequence[Use]) -> Iterable[dict[str, o
         row |= _amount(off) | {"line_item_net_unblended_cost": Decimal(0), "pricing_unit": use.sku.unit}
         row["line_item_line_item_description"] = f"Enterprise discount of 6% on {use.sku.text}"
         if delivery.oracle is not None:
-            delivery.oracle.charge(_cell(delivery, use, "Credit"), off)
+            delivery.oracle.charge(_cell(delivery, use, "Adjustment"), Decimal(0))
         yield row
 
 
@@ -256,7 +265,8 @@ def _single(delivery: _Delivery, use: Use, what: tuple[str, str], cost: Decimal)
     row = _line(delivery, what[0], begin, timedelta(days=1)) | _product(use) | _tags(use) | _amount(cost)
     row |= {"line_item_line_item_description": what[1], "pricing_unit": use.sku.unit}
     if delivery.oracle is not None:
-        delivery.oracle.charge(_cell(delivery, use, "Credit"), cost)
+        category = "Credit" if what[0] == "Credit" else "Adjustment"
+        delivery.oracle.charge(_cell(delivery, use, category), cost)
     return row
 
 

@@ -294,7 +294,7 @@ def _enterprise(row: Row) -> Row:
     """The same line under the headings of the Enterprise Agreement."""
     known = {str(name).lower(): value for name, value in _dated(row, _american).items()}
     named = {
-        name: known.get(_ENTERPRISE_NAMES.get(name, name).lower())
-        for name in read_data("columns.yaml")["azure_ea"]
+        name: known.get((_ENTERPRISE_NAMES.get(name) or name).lower())
+        for name in map(str, read_data("columns.yaml")["azure_ea"])
     }
     return named | {"OfferId": "MS-AZR-0017P", "AccountName": "Northlight production"}

@@ -17,8 +17,14 @@ from costweir.domain.charge import UNTAGGED
 
 ACCOUNT = "org-northlight-4417"
 _VENDOR = "Anthropic"
-_COSTS = ("BilledCost", "EffectiveCost", "ListCost", "ContractedCost", "PricingCurrencyEffectiveCost")
-_PRICES = (
+_COSTS: Sequence[str] = (
+    "BilledCost",
+    "EffectiveCost",
+    "ListCost",
+    "ContractedCost",
+    "PricingCurrencyEffectiveCost",
+)
+_PRICES: Sequence[str] = (
     "ListUnitPrice",
     "ContractedUnitPrice",
     "PricingCurrencyContractedUnitPrice",
@@ -41,10 +47,10 @@ def write_focus(out: Path, stage: Stage, uses: Mapping[int, Sequence[Use]], orac
 
 def _row(stage: Stage, use: Use, oracle: Oracle) -> dict[str, object]:
     month = stage.months[use.month]
-    costs = dict.fromkeys(_COSTS, use.cost) | dict.fromkeys(_PRICES, use.price)
+    row: dict[str, object] = {**dict.fromkeys(_COSTS, use.cost), **dict.fromkeys(_PRICES, use.price)}
     tags = {"customer_id": use.customer, "feature": use.feature, "project_id": use.project}
     oracle.use(use, ACCOUNT, use.cost)
-    return dict[str, object](costs) | {
+    return row | {
         "BillingAccountId": ACCOUNT,
         "BillingAccountName": "Northlight",
         "BillingAccountType": "Organization",

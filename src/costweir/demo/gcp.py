@@ -174,7 +174,7 @@ def _correction(month: Month, before: Sequence[Use], oracle: Oracle) -> dict[str
     """An adjustment of last month's usage on this month's invoice."""
     use = next(
         use for use in sorted(before, key=_order, reverse=True)
-        if use.stream.service == "Vertex AI" and use.customer != UNTAGGED
+        if use.sku.text.startswith("Gemini") and use.customer != UNTAGGED
     )  # fmt: skip
     day = use.day
     row = _row(month, datetime(day.year, day.month, day.day, 12, tzinfo=UTC)) | _product(use)
