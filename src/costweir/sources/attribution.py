@@ -169,33 +169,41 @@ def group_pattern(pattern: str) -> str:
 
 
 def rule_sql(rules: Sequence[Rule]) -> str:
-    """SQL that gives a STRUCT(value, rule) from the columns `tag_map` (MAP of texts), `x_principal`, `resource_id`,
-    `x_resource_group` and `sub_account_id`. It says what `attribute` says."""
-    terms = [
-        f"CASE WHEN {term} IS NOT NULL THEN {{'value': {term}, 'rule': {literal(rule.name)}}} END"
-        for rule in rules
-        for term in [f"nullif({_sql(rule)}, '')"]
-    ]
-    rest = f"{{'value': {literal(UNTAGGED)}, 'rule': ''}}"
-    return f"coalesce({', '.join([*terms, rest])})"
+    """SQL that gives the member and its rule as one text, from the columns `line_tags` (MAP of filled texts),
+    `x_principal`, `resource_id`, `x_resource_group` and `sub_account_id`. It says what `attribute` says.
+
+    The text is the number of the rule in four digits and the member, or NULL; `member_sql` and `name_sql` take it
+    apart. Every term stands in it once: DuckDB works out what stands twice for every row, found or not.
+    """
+    terms = [f"'{number:04d}' || {_sql(rule)}" for number, rule in enumerate(rules)]
+    return f"coalesce({', '.join([*terms, 'NULL'])})"
+
+
+def member_sql(column: str) -> str:
+    """SQL for the member in a text that `rule_sql` gave."""
+    return f"coalesce(substr({column}, 5), {literal(UNTAGGED)})"
+
+
+def name_sql(column: str, rules: Sequence[Rule]) -> str:
+    """SQL for the name of the rule in a text that `rule_sql` gave."""
+    names = ", ".join(literal(rule.name) for rule in rules)
+    return f"coalesce([{names}][try_cast({column}[1:4] AS INTEGER) + 1], '')"
 
 
 def _sql(rule: Rule) -> str:
     if rule.kind == "tag":
-        exact = [f"nullif(trim(tag_map[{literal(prefix + key)}]), '')" for key in rule.keys for prefix in PREFIXES]
-        alike = [f"tag_like(tag_map, {literal(plain_key(key))})" for key in dict.fromkeys(map(plain_key, rule.keys))]
-        return f"coalesce({', '.join(exact + alike)})"
+        exact = [f"line_tags[{literal(prefix + key)}]" for key in rule.keys for prefix in PREFIXES]
+        alike = ", ".join(literal(key) for key in dict.fromkeys(map(plain_key, rule.keys)))
+        return f"coalesce({', '.join(exact)}, tag_like(line_tags, [{alike}]))"
     if rule.kind == "principal":
-        found = [f"nullif(regexp_extract({column}, {literal(rule.pattern)}, 1), '')" for column in _WHO]
+        found = [f"filled(regexp_extract({column}, {literal(rule.pattern)}, 1))" for column in _WHO]
         return f"coalesce({', '.join(found)})"
     if rule.kind == "resource_group":
-        return f"regexp_extract(lower(x_resource_group), {literal(group_pattern(rule.pattern))}, 1)"
+        return f"filled(regexp_extract(lower(x_resource_group), {literal(group_pattern(rule.pattern))}, 1))"
     if rule.kind == "sub_account":
-        return "trim(sub_account_id)"
-    if not rule.values:
-        return "NULL"
-    pairs = ", ".join(f"{literal(key)}: {literal(value)}" for key, value in rule.values.items())
-    return f"MAP {{{pairs}}}[sub_account_id]"
+        return "filled(trim(sub_account_id))"
+    pairs = ", ".join(f"{literal(key)}: {literal(value)}" for key, value in rule.values.items() if value)
+    return f"MAP {{{pairs}}}[sub_account_id]" if pairs else "NULL::VARCHAR"
 
 
 _WHO = ("x_principal", "resource_id")

@@ -77,35 +77,42 @@ def map_value(at: Columns, column: str, key: str) -> str:
 
 
 def tags_of(header: Header) -> str:
-    """SQL for one JSON object of every tag and cost category of the line; empty ones are left out."""
-    pairs: list[tuple[str, str]] = []
-    objects: list[str] = []
+    """SQL for one MAP of every tag and cost category of the line; empty ones are left out."""
+    flat: list[str] = []
+    lists: list[str] = []
     for name, kind in header.items():
         slash, snake = _TAG_SLASH.fullmatch(name), _TAG_SNAKE.fullmatch(name)
         if name in ("resource_tags", "tags"):
-            objects.append(f"tag_object({_as_json(name, kind)}, '')")
+            lists.append(_entries(name, kind))
         elif name == "cost_category":
-            objects.append(f"tag_object({_as_json(name, kind)}, 'costCategory/')")
+            key = "{'key': 'costCategory/' || e.key, 'value': e.value}"
+            lists.append(f"list_transform({_entries(name, kind)}, lambda e: {key})")
         elif slash:
-            pairs.append((slash[1] or slash[2] or slash[3], name))
+            flat.append(_entry(slash[1] or slash[2] or slash[3], name))
         elif snake:
-            pairs.append((snake[1] or "costCategory/" + snake[2].removeprefix("cost_category_"), name))
-    if pairs:
-        entries = ", ".join(f"{{'k': {literal(key)}, 'v': txt({quoted(name)})}}" for key, name in pairs)
-        objects.append(f"tag_pairs([{entries}])")
-    if not objects:
+            flat.append(_entry(snake[1] or "costCategory/" + snake[2].removeprefix("cost_category_"), name))
+    if flat:
+        lists.append(f"[{', '.join(flat)}]")
+    if not lists:
         return "NULL"
-    return objects[0] if len(objects) == 1 else f"tag_union([{', '.join(objects)}])"
+    return f"tag_entries({lists[0]})" if len(lists) == 1 else f"tag_entries(list_concat({', '.join(lists)}))"
 
 
-def _as_json(name: str, kind: str) -> str:
-    return quoted(name) if kind.upper() in ("VARCHAR", "JSON") else f"to_json({quoted(name)})"
+def _entry(key: str, column: str) -> str:
+    return f"{{'key': {literal(key)}, 'value': txt({quoted(column)})}}"
+
+
+def _entries(name: str, kind: str) -> str:
+    if kind.upper().startswith("MAP"):
+        return f"map_entries({quoted(name)})"
+    text = quoted(name) if kind.upper() in ("VARCHAR", "JSON") else f"to_json({quoted(name)})"
+    return f"map_entries(tag_map_of({text}))"
 
 
 def columns(header: Header) -> Mapping[str, str]:
     """The charge columns of a Cost and Usage Report, old or new."""
     it = _Lines(header)
-    return {**_bill(it), **_charge(it), **_costs(it), **_quantities(it), **_place(it), "tags": tags_of(header)}
+    return {**_bill(it), **_charge(it), **_costs(it), **_quantities(it), **_place(it), "line_tags": tags_of(header)}
 
 
 def _bill(it: _Lines) -> dict[str, str]:

@@ -45,6 +45,7 @@ class Format:
     - `line_service, line_text, line_unit, line_region, line_unit_price`: what the classifier sees;
     - `line_quantity`: how many of `line_unit` were used, where that is not `pricing_quantity`;
     - `line_usd_rate`: US dollars for one unit of the billing currency, where the bill states its own rate;
+    - `line_tags`: the tags as a MAP of texts, instead of `tags`, which is then written from it;
     - `line_facts`: a JSON object with `ModelId, ModelDeveloper, TokenDirection, TokenCacheAction, ServiceCategory`,
       where the bill itself says so.
 
@@ -72,7 +73,7 @@ class Format:
 #: What the classifier and the staging see of a line besides the charge columns.
 LINE_INPUTS = (
     "line_service", "line_text", "line_unit", "line_region", "line_unit_price", "line_quantity", "line_usd_rate",
-    "line_facts",
+    "line_facts", "line_tags",
 )  # fmt: skip
 
 

@@ -33,20 +33,23 @@ CREATE MACRO json_value_of(j, k) AS
 CREATE MACRO tag_pairs(pairs) AS
     nullif(to_json(map_from_entries(list_filter(pairs, lambda p: p.v IS NOT NULL)))::VARCHAR, '{}');
 
-CREATE MACRO tag_object(j, prefix) AS
-    CASE WHEN json_valid(j) AND json_type(j) = 'OBJECT' THEN
-        tag_pairs(list_transform(json_keys(j), lambda k: {'k': prefix || k, 'v': txt(json_value_of(j, k))})) END;
+-- A MAP of tags from a list of entries. Values are trimmed and empty ones left out, so that a rule need not look.
+CREATE MACRO tag_entries(entries) AS
+    map_from_entries(list_filter(list_transform(entries, lambda e: {'key': e.key, 'value': trim(e.value)}),
+        lambda e: e.value <> ''));
 
-CREATE MACRO tag_union(objects) AS
-    list_reduce(list_filter(objects, lambda o: o IS NOT NULL), lambda a, b: json_merge_patch(a, b)::VARCHAR);
+CREATE MACRO tag_map_of(j) AS
+    CASE WHEN json_valid(j) AND json_type(j) = 'OBJECT' THEN try(from_json(j, '"MAP(VARCHAR, VARCHAR)"')) END;
 
--- The value of the first tag, by name, whose key agrees without prefix, letter case, blanks and signs.
+-- A tag key without prefix, letter case, blanks and signs.
 CREATE MACRO plain_tag(k) AS
     regexp_replace(regexp_replace(lower(k), '^(resourcetags/user:|iamprincipal/|user:|user_)', ''), '[^a-z0-9]+', '', 'g');
 
+-- The value of the tag whose plain key comes first in `wanted`; of several spellings the first by name.
 CREATE MACRO tag_like(m, wanted) AS
-    trim(list_sort(list_filter(map_entries(m),
-        lambda e: plain_tag(e.key) = wanted AND trim(e.value) <> ''))[1].value);
+    list_sort(list_transform(
+        list_filter(map_entries(m), lambda e: list_contains(wanted, plain_tag(e.key))),
+        lambda e: {'rank': list_position(wanted, plain_tag(e.key)), 'key': e.key, 'value': e.value}))[1].value;
 
-CREATE MACRO tag_map_of(j) AS
-    CASE WHEN json_valid(j) AND json_type(j) = 'OBJECT' THEN from_json(j, '"MAP(VARCHAR, VARCHAR)"') END;
+-- A text, or NULL when it is empty. Says its argument once: what is said twice would be worked out for every row.
+CREATE MACRO filled(x) AS list_filter([x], lambda v: v <> '')[1];

@@ -131,10 +131,16 @@ def price_details(meaning: Meaning) -> str | None:
     return json.dumps(known, sort_keys=True) if known else None
 
 
+def create_table(connection: duckdb.DuckDBPyConnection) -> None:
+    """Makes the empty table `meaning`."""
+    columns = ", ".join(f"{name} {kind}" for name, kind in COLUMNS.items())
+    connection.execute(f"CREATE TEMP TABLE meaning ({columns})")
+
+
 def write_table(
     connection: duckdb.DuckDBPyConnection, rows: Iterable[tuple[Key, Meaning, bool]], scratch: Path
 ) -> None:
-    """Replaces the table `meaning` by these answers. `scratch` is a file that may be written and is removed."""
+    """Fills the table `meaning` with these answers. `scratch` is a file that may be written and is removed."""
     with scratch.open("w", encoding="utf-8") as out:
         for key, meaning, ai in rows:
             record: dict[str, object] = dict(zip(COLUMNS, key, strict=False))
@@ -147,7 +153,7 @@ def write_table(
             out.write(json.dumps(record) + "\n")
     columns = ", ".join(f"'{name}': '{kind}'" for name, kind in COLUMNS.items())
     connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE meaning AS SELECT * FROM read_json({literal(str(scratch))}, "
+        f"INSERT INTO meaning SELECT * FROM read_json({literal(str(scratch))}, "
         f"format = 'newline_delimited', columns = {{{columns}}})"
     )
     scratch.unlink()

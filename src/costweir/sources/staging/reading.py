@@ -40,6 +40,11 @@ class BillRead:
         return f"mapped_{self.number}"
 
     @property
+    def known(self) -> str:
+        """The mapped rows whose strings have a meaning."""
+        return f"known_{self.number}"
+
+    @property
     def census(self) -> str:
         """The counts of the first pass."""
         return f"census_{self.number}"
@@ -70,11 +75,13 @@ class Reader:
         expressions = dict(form.columns(opened.header))
         bill.columns = rows.named_columns(opened.header, expressions)
         bill.relation = opened.relation if opened.kind == "parquet" else self._converted(opened, bill)
-        mapped = rows.mapped(form, expressions, bill.relation)
         rate = rows.usd_rate(self.rates)
-        self.connection.execute(
-            f"CREATE OR REPLACE TEMP VIEW {bill.view} AS SELECT *, {rate} AS usd_rate FROM ({mapped})"
-        )
+        known = rows.only_known(form, expressions, bill.relation, columns=bill.columns)
+        for view, relation in ((bill.view, bill.relation), (bill.known, known)):
+            mapped = rows.mapped(form, expressions, relation)
+            self.connection.execute(
+                f"CREATE OR REPLACE TEMP VIEW {view} AS SELECT *, {rate} AS usd_rate FROM ({mapped})"
+            )
         self.connection.execute(f"CREATE OR REPLACE TEMP TABLE {bill.census} AS {rows.census(bill.view)}")
         self._check(bill, opened)
         return bill

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from decimal import Decimal
 from importlib import resources
 
-from costweir.domain.charge import CHARGE_COLUMNS, UNTAGGED, Kind
-from costweir.sources.attribution import FIELDS, AttributionRules, rule_sql
+from costweir.domain.charge import CHARGE_COLUMNS, Kind
+from costweir.sources.attribution import FIELDS, AttributionRules, member_sql, name_sql, rule_sql
 from costweir.sources.formats.format import LINE_INPUTS, Format, Header, literal, quoted
 
 TYPES: Mapping[Kind, str] = {
@@ -35,9 +35,15 @@ DECIDED = frozenset({
 
 #: What the classifier decides from, and what the meaning table is joined by.
 KEYS = ("x_provider", "line_service", "line_text", "line_unit", "line_region", "line_facts")
+_RAW = "raw:"
 SLOT = ("x_provider", "x_account", "x_period")
 
-_INPUT_TYPES = {"line_unit_price": "DECIMAL(38,18)", "line_quantity": "DECIMAL(38,12)", "line_usd_rate": "DECIMAL(38,18)"}
+_INPUT_TYPES = {
+    "line_unit_price": "DECIMAL(38,18)",
+    "line_quantity": "DECIMAL(38,12)",
+    "line_usd_rate": "DECIMAL(38,18)",
+    "line_tags": "MAP(VARCHAR, VARCHAR)",
+}
 
 #: Each with the sentence that goes to quarantine. The first that holds is the reason.
 PROBLEMS: tuple[tuple[str, str], ...] = (
@@ -75,6 +81,10 @@ def mapped(form: Format, expressions: Mapping[str, str], relation: str) -> str:
     given.setdefault("billing_account_id", account)
     month = f"strftime({given.get('billing_period_start', 'NULL')}, '%Y-%m')"
     given.setdefault("x_period", month)
+    if "line_tags" in given:
+        given["tags"] = f"nullif(to_json({given['line_tags']})::VARCHAR, '{{}}')"
+    elif "tags" in given:
+        given["line_tags"] = f"tag_entries(map_entries(tag_map_of({given['tags']})))"
     terms = ["file_row_number + 1 AS row_number"]
     for column in CHARGE_COLUMNS:
         if column.name not in DECIDED:
@@ -87,6 +97,18 @@ def mapped(form: Format, expressions: Mapping[str, str], relation: str) -> str:
         else:
             terms.append(f"try_cast({text} AS {_INPUT_TYPES[name]}) AS {name}")
     return f"SELECT {', '.join(terms)} FROM {relation}"
+
+
+def only_known(form: Format, expressions: Mapping[str, str], relation: str, *, columns: tuple[str, ...]) -> str:
+    """The raw rows whose tuple has a meaning. Stands below the mapping, so that no other row is mapped."""
+    keys = [f"coalesce(({expressions.get(name, 'NULL')})::VARCHAR, '') AS {name}" for name in KEYS[1:]]
+    provider = f"({expressions.get('x_provider', literal(form.provider))})::VARCHAR AS x_provider"
+    renamed = ", ".join(f"{quoted(name)} AS {quoted(_RAW + name)}" for name in columns)
+    back = ", ".join(f"k.{quoted(_RAW + name)} AS {quoted(name)}" for name in columns)
+    return (
+        f"(SELECT {back}, k.file_row_number FROM (SELECT {renamed}, file_row_number, {provider}, {', '.join(keys)} "
+        f"FROM {relation}) k SEMI JOIN meaning USING ({', '.join(KEYS)}))"
+    )
 
 
 def _typed(text: str, kind: Kind) -> str:
@@ -144,17 +166,17 @@ def charges(view: str, rules: AttributionRules, *, source: str, file: str) -> st
     )
     inner = (
         f"SELECT r.*, m.* EXCLUDE ({', '.join(KEYS)}), s.slot_no, s.run_id, "
-        f"({tokens})::DECIMAL(38,12) AS tokens, tag_map_of(r.tags) AS tag_map FROM {view} r "
+        f"({tokens})::DECIMAL(38,12) AS tokens FROM {view} r "
         f"JOIN meaning m USING ({', '.join(KEYS)}) "
         "JOIN slots s ON (r.x_provider = s.provider AND r.x_account = s.account AND r.x_period = s.period) "
         f"WHERE ({problem_case()}) IS NULL"
     )
-    decided = _decided(source, file)
+    decided = _decided(source, file, rules)
     terms = [f"({decided.get(c.name, c.name)})::{TYPES[c.kind]} AS {c.name}" for c in CHARGE_COLUMNS]
     return f"SELECT slot_no, {', '.join(terms)} FROM (SELECT *, {who} FROM ({inner}))"
 
 
-def _decided(source: str, file: str) -> dict[str, str]:
+def _decided(source: str, file: str, rules: AttributionRules) -> dict[str, str]:
     start = "charge_period_start"
     decided = {
         "charge_category": "coalesce(charge_category, 'Usage')",
@@ -198,8 +220,8 @@ def _decided(source: str, file: str) -> dict[str, str]:
             f"CASE WHEN billing_currency = 'USD' THEN {cost} ELSE coalesce(x_{name}_usd, try({cost} * usd_rate)) END"
         )
     for field in FIELDS:
-        decided[f"x_{field}"] = f"coalesce(for_{field}.value, {literal(UNTAGGED)})"
-        decided[f"x_{field}_rule"] = f"for_{field}.rule"
+        decided[f"x_{field}"] = member_sql(f"for_{field}")
+        decided[f"x_{field}_rule"] = name_sql(f"for_{field}", rules.of(field))
     return decided
 
 

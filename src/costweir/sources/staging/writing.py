@@ -21,7 +21,7 @@ from costweir.sources.staging.reading import BillRead
 from costweir.sources.staging.result import StagedSlot, StageOptions
 from costweir.store.warehouse import Load, Slot
 
-_CHARGES = "FORMAT parquet, COMPRESSION snappy, ROW_GROUP_SIZE 61440"
+_CHARGES = "FORMAT parquet, COMPRESSION snappy, ROW_GROUP_SIZE 16384"
 
 
 @dataclass(slots=True)
@@ -126,7 +126,7 @@ class Writer:
     def write(self, bill: BillRead, tallies: Sequence[SlotTally]) -> None:
         """Writes the charges of one file into the folders of its slots, and keeps its unreadable rows."""
         fed = [item for item in tallies if bill in item.files]
-        select = rows.charges(bill.view, self.rules, source=bill.form.source, file=bill.name)
+        select = rows.charges(bill.known, self.rules, source=bill.form.source, file=bill.name)
         if len(fed) == 1:
             folder = self.charges_of(fed[0])
             folder.mkdir(parents=True, exist_ok=True)
