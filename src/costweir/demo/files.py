@@ -9,7 +9,7 @@ import io
 import json
 import re
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from functools import lru_cache
 from pathlib import Path
@@ -56,7 +56,9 @@ def csv_text(path: Path, header: Sequence[str], rows: Iterable[Row]) -> int:
 
 def json_lines_gz(path: Path, rows: Iterable[Row]) -> int:
     """Gzip-compressed JSON lines with every decimal as a plain number. Returns the size."""
-    return write_bytes(path, _gzip(_json_lines(rows, numbers=_as_number).encode()))
+    encoder = _encoder(_as_number)
+    text = "".join(encoder.encode(row) + "\n" for row in rows)
+    return write_bytes(path, _gzip(_NUMBER.sub(r"\1", text).encode()))
 
 
 def parquet(path: Path, columns: Mapping[str, str], rows: Iterable[Row]) -> int:
@@ -64,12 +66,12 @@ def parquet(path: Path, columns: Mapping[str, str], rows: Iterable[Row]) -> int:
     path.parent.mkdir(parents=True, exist_ok=True)
     names = ", ".join(f'"{name}"' for name in columns)
     with tempfile.TemporaryDirectory() as folder, duckdb.connect() as connection:
-        staged = Path(folder) / "rows.jsonl"
-        staged.write_text(_json_lines(rows, numbers=plain), encoding="utf-8")
+        staged = Path(folder) / "rows.json"
+        staged.write_text(_encoder(plain).encode(list(rows)), encoding="utf-8")
         connection.execute("SET threads = 1")
         connection.execute("SET TimeZone = 'UTC'")
         connection.execute("SET enable_progress_bar = false")
-        relation = "read_json($rows, format = 'newline_delimited', columns = $columns)"
+        relation = "read_json($rows, format = 'array', columns = $columns)"
         connection.execute(
             f"COPY (SELECT {names} FROM {relation}) TO $target"  # noqa: S608 - names are ours
             " (FORMAT parquet, COMPRESSION snappy, ROW_GROUP_SIZE 50000)",
@@ -98,10 +100,8 @@ def _as_number(value: Decimal) -> str:
     return f"<number>{plain(value)}</number>"
 
 
-def _json_lines(rows: Iterable[Row], *, numbers: Any) -> str:
+def _encoder(numbers: Callable[[Decimal], str]) -> json.JSONEncoder:
     def default(value: object) -> str:
-        return str(numbers(cast(Decimal, value)))
+        return numbers(cast(Decimal, value))
 
-    encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=default)
-    text = "\n".join(encoder.encode(row) for row in rows) + "\n"
-    return _NUMBER.sub(r"\1", text)
+    return json.JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",", ":"), default=default)

@@ -28,9 +28,9 @@ _GROWTH = 36
 #: Thousandths of all tagged lines that are written without their tags.
 _FORGOTTEN = 13
 #: Office hours that an hourly day is spread over.
-_HOURS = ((8, 180), (10, 290), (14, 330), (17, 200))
+_HOURS = ((9, 350), (13, 400), (16, 250))
 #: Monthly US dollars below which a workload is not used every day.
-_OCCASIONAL = Decimal(4)
+_OCCASIONAL = Decimal(9)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,14 +126,14 @@ class _Draw:
 def _play_workload(stage: Stage, actor: Actor, workload: Workload, share: int, draw: _Draw) -> Iterator[Use]:
     monthly = actor.spend * share / 100
     occasional = monthly < _OCCASIONAL and actor.id != UNTAGGED
-    # a month has about 27.3 plain working days; an occasional workload is used on three days of five
-    per_day = monthly / workload.request_cost() / Decimal("27.3") * (Decimal(5) / 3 if occasional else 1)
+    # a month has about 27.3 plain working days; an occasional workload is used on every other day
+    per_day = monthly / workload.request_cost() / Decimal("27.3") * (2 if occasional else 1)
     spike = stage.runaway_days() if actor.id == runaway().customer else ()
     for month in range(max(0, CURRENT - actor.joined), FULL_MONTHS + 1):
         base = int(per_day * _climb(actor, month) * _growth(month))
         for day in stage.days(workload.provider, month):
             level = draw.random.randrange(780, 1221) * _WEEKDAY[day.weekday()]
-            absent = occasional and draw.random.randrange(5) >= 3
+            absent = occasional and draw.random.randrange(2) == 1
             if day in spike:
                 level *= runaway().times
             elif absent:
