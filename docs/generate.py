@@ -46,10 +46,10 @@ CONFIGURATION_INTRODUCTION = """\
 Costweir needs no configuration. Where there is one, it is a TOML file, found in this order: `--config FILE`,
 `COSTWEIR_CONFIG`, `costweir.toml` in the data directory, `$XDG_CONFIG_HOME/costweir/costweir.toml`.
 
-A flag goes before a `COSTWEIR_` variable, that before the variable of another tool, that before the file, and
-the file before the default. `costweir config show --origin` shows every value and where it comes from;
-`costweir config validate` names everything that is wrong. An unknown key is refused. In the environment a list
-or table is written as JSON.
+A flag goes before a `COSTWEIR_` variable, that before the variable of another tool, that before the file,
+and the file before the default. `costweir config show --origin` shows every value and where it comes from;
+`costweir config validate` names everything that is wrong. An unknown key is refused. In the environment a
+list or table is written as JSON.
 
 Amounts are decimal strings in quotes, because a bare `3.00` is not exact in TOML. An API key is never written
 into the file: `api_key_env` names the variable that holds it.

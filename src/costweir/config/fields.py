@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from decimal import Decimal
 from typing import Annotated
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import (
     AfterValidator,
@@ -46,10 +46,13 @@ def _amount(value: object) -> object:
 
 
 def _timezone(value: str) -> str:
+    # A machine without time zone data has UTC all the same.
+    if value == "UTC":
+        return value
     # ZoneInfo opens a file by this name; it refuses absolute names and dots itself.
     try:
         ZoneInfo(value)
-    except (OSError, ValueError):
+    except (OSError, ValueError, ZoneInfoNotFoundError):
         raise ValueError(f"{value!r} is not a time zone; use an IANA name such as Europe/Berlin") from None
     return value
 

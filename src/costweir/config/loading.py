@@ -237,28 +237,27 @@ def _inner_model(annotation: Any) -> type[BaseModel] | None:
 def _line(text: str, loc: Sequence[int | str]) -> int:
     """The line of a key, or 0 where finding it would be a guess."""
     names = [part for part in loc if isinstance(part, str)]
-    start, lines = 0, text.splitlines()
-    index = next((part for part in loc if isinstance(part, int)), None)
-    if names and len(loc) > 1:
-        head = re.compile(rf"\s*\[{{1,2}}\s*{re.escape(names[0])}\s*\]")
-        heads = [number for number, line in enumerate(lines) if head.match(line)]
-        if heads and (index is None or index < len(heads)):
-            start = heads[index or 0] + 1
-        else:
-            return _only_line(lines, names)
-    wanted = re.compile(rf"""\s*["']?{re.escape(names[-1])}["']?\s*[=.]""") if names else None
-    for number, line in enumerate(lines[start:], start=start + 1):
-        if wanted is not None and wanted.match(line):
-            return number
-        if line.lstrip().startswith("[") and start:
-            break
-    return start
+    if not names:
+        return 0
+    lines = text.splitlines()
+    wanted = re.compile(rf"""(^|[\s{{,.])["']?{re.escape(names[-1])}["']?\s*[=.]""")
+    first, last = _block(lines, loc)
+    hits = [number for number in range(first, last) if wanted.search(lines[number])]
+    if len(hits) == 1 or (hits and first):
+        return hits[0] + 1
+    return first
 
 
-def _only_line(lines: list[str], names: list[str]) -> int:
-    wanted = re.compile(rf"""(^|[\s{{,.])["']?{re.escape(names[-1])}["']?\s*=""")
-    hits = [number for number, line in enumerate(lines, start=1) if wanted.search(line)]
-    return hits[0] if len(hits) == 1 else 0
+def _block(lines: Sequence[str], loc: Sequence[int | str]) -> tuple[int, int]:
+    """Where the table of a key stands: from the line after its header to the next header."""
+    index = next((part for part in loc if isinstance(part, int)), 0)
+    head = re.compile(rf"\s*\[{{1,2}}\s*{re.escape(str(loc[0]))}\s*\]")
+    heads = [number for number, line in enumerate(lines) if head.match(line)] if len(loc) > 1 else []
+    if index >= len(heads):
+        return 0, len(lines)
+    first = heads[index] + 1
+    after = (number for number in range(first, len(lines)) if lines[number].lstrip().startswith("["))
+    return first, next(after, len(lines))
 
 
 __all__ = ["check", "data_dir_of", "load", "variable_of"]
