@@ -1,7 +1,10 @@
 -- What the column expressions of the formats may call. Each gives NULL for what cannot be read, never an error.
 
+-- No IN list: DuckDB makes a join of one, and a file has some 40 columns of text.
 CREATE MACRO txt(x) AS
-    CASE WHEN trim(x::VARCHAR) IN ('', 'NULL', 'null', 'Null', '\N') THEN NULL ELSE trim(x::VARCHAR) END;
+    CASE WHEN length(trim(x::VARCHAR)) > 4 THEN trim(x::VARCHAR)
+         WHEN trim(x::VARCHAR) = '' OR lower(trim(x::VARCHAR)) = 'null' OR upper(trim(x::VARCHAR)) = '\N' THEN NULL
+         ELSE trim(x::VARCHAR) END;
 
 -- A binary float goes through its shortest text, so that 123.456 stays 123.456 and gets no binary tail.
 CREATE MACRO amount(x) AS

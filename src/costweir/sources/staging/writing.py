@@ -21,7 +21,7 @@ from costweir.sources.staging.reading import BillRead
 from costweir.sources.staging.result import StagedSlot, StageOptions
 from costweir.store.warehouse import Load, Slot
 
-_CHARGES = "FORMAT parquet, COMPRESSION snappy, ROW_GROUP_SIZE 16384"
+_CHARGES = "FORMAT parquet, COMPRESSION lz4_raw, ROW_GROUP_SIZE 24576"
 
 
 @dataclass(slots=True)
