@@ -15,16 +15,27 @@ CREATE MACRO qty(x) AS
     CASE WHEN typeof(x) LIKE 'DECIMAL%' THEN try_cast(x AS DECIMAL(38, 12))
          ELSE try_cast(trim(x::VARCHAR) AS DECIMAL(38, 12)) END;
 
--- ISO forms with or without T and zone (no zone means UTC), 8 digits, and month/day/year with a four-digit year.
+CREATE MACRO slash_month_first(s) AS
+    try_strptime(s, ['%m/%d/%y', '%m/%d/%Y', '%m/%d/%Y %H:%M', '%m/%d/%Y %H:%M:%S', '%m/%d/%Y %I:%M:%S %p',
+        '%m/%d/%y %H:%M', '%m/%d/%y %H:%M:%S']);
+
+CREATE MACRO slash_day_first(s) AS
+    try_strptime(s, ['%d/%m/%y', '%d/%m/%Y', '%d/%m/%Y %H:%M', '%d/%m/%Y %H:%M:%S', '%d/%m/%y %H:%M',
+        '%d/%m/%y %H:%M:%S']);
+
+-- ISO forms with or without T and zone (no zone means UTC), 8 digits, and month/day/year.
 CREATE MACRO instant_text(s) AS
     CASE WHEN s[5] = '-' THEN try_cast(s AS TIMESTAMPTZ)::TIMESTAMP
-         WHEN s[3] = '/' OR s[2] = '/' THEN
-             try_strptime(s, ['%m/%d/%Y', '%m/%d/%Y %H:%M', '%m/%d/%Y %H:%M:%S', '%m/%d/%Y %I:%M:%S %p'])
+         WHEN s[3] = '/' OR s[2] = '/' THEN slash_month_first(s)
          WHEN length(s) = 8 THEN try_strptime(s, '%Y%m%d') END;
 
 CREATE MACRO instant(x) AS
     CASE WHEN typeof(x) LIKE 'TIMESTAMP%' OR typeof(x) = 'DATE' THEN try_cast(x AS TIMESTAMP)
          ELSE instant_text(trim(x::VARCHAR)) END;
+
+-- The same for a file whose dates with slashes may have the day first.
+CREATE MACRO instant_either(x, day_first) AS
+    CASE WHEN day_first AND contains(x::VARCHAR, '/') THEN slash_day_first(trim(x::VARCHAR)) ELSE instant(x) END;
 
 CREATE MACRO bill_day(x) AS instant(x)::DATE;
 

@@ -59,7 +59,11 @@ def is_ai(knows: Knows, asked: Asked) -> bool:
     """Whether the line is about AI: the classifier says so, or the bill itself does."""
     provider, service, text, _, _, facts = asked.key
     if knows.is_ai(_cloud(provider), service, text):
-        return True
+        if provider in _CLOUDS:
+            return True
+        # Of a seller nobody knows, the word "token" alone proves nothing: some call their credits so.
+        meaning = knows.classify(_line(asked))
+        return meaning.model != UNKNOWN or meaning.tokens_per_unit is not None
     if not facts:
         return False
     said = _facts(facts)
@@ -68,10 +72,13 @@ def is_ai(knows: Knows, asked: Asked) -> bool:
 
 def ask(knows: Knows, asked: Asked) -> Meaning:
     """The classifier's answer, completed by what the bill itself says about model, direction and cache."""
-    provider, service, text, unit, region, facts = asked.key
-    line = Line(_cloud(provider), service, text, unit, region, asked.unit_price, asked.currency)
-    meaning = knows.classify(line)
+    meaning, facts = knows.classify(_line(asked)), asked.key[5]
     return _completed(meaning, _facts(facts)) if facts else meaning
+
+
+def _line(asked: Asked) -> Line:
+    provider, service, text, unit, region, _ = asked.key
+    return Line(_cloud(provider), service, text, unit, region, asked.unit_price, asked.currency)
 
 
 def _completed(meaning: Meaning, said: Mapping[str, str]) -> Meaning:

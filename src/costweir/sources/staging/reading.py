@@ -105,39 +105,53 @@ class Reader:
     def _converted(self, opened: Opened, bill: BillRead) -> str:
         """Brings the columns that are used into a Parquet file in row order, and notes the lines that are no rows."""
         target = self.work / f"raw_{bill.number}.parquet"
-        chosen = ", ".join(map(quoted, bill.columns))
-        relation = opened.relation
-        if opened.kind == "csv":
-            relation += f", store_rejects = true, rejects_limit = {MALFORMED_LIMIT + 1})"
-        self.connection.execute("SET preserve_insertion_order = true")
-        try:
-            self.connection.execute(
-                f"COPY (SELECT {chosen} FROM {relation}) TO {literal(str(target))} "
-                "(FORMAT parquet, COMPRESSION lz4_raw, ROW_GROUP_SIZE 61440)"
-            )
-        finally:
-            self.connection.execute("SET preserve_insertion_order = false")
-        if opened.kind == "csv":
-            self._note_rejects(bill, opened)
+        if opened.kind == "json":
+            self._copy(bill, opened.relation, target)
+        else:
+            rejects = f"store_rejects = true, rejects_limit = {MALFORMED_LIMIT + 1}"
+            read = self._copy(bill, f"{opened.relation}, {rejects})", target)
+            found = self._rejects()
+            if read == 0 and found and all(kind == "MISSING COLUMNS" for _, kind, _ in found):
+                # Some tools leave out the last, empty columns of every row.
+                self._copy(bill, f"{opened.relation}, null_padding = true, {rejects})", target)
+                found = self._rejects()
+            self._note(bill, found, len(opened.header))
         if opened.temporary is not None:
             opened.temporary.unlink()
         return f"read_parquet({literal(str(target))}, file_row_number = true)"
 
-    def _note_rejects(self, bill: BillRead, opened: Opened) -> None:
+    def _copy(self, bill: BillRead, relation: str, target: Path) -> int:
+        chosen = ", ".join(map(quoted, bill.columns))
+        self.connection.execute("SET preserve_insertion_order = true")
+        try:
+            copied = self.connection.execute(
+                f"COPY (SELECT {chosen} FROM {relation}) TO {literal(str(target))} "
+                "(FORMAT parquet, COMPRESSION lz4_raw, ROW_GROUP_SIZE 24576)"
+            ).fetchone()
+        finally:
+            self.connection.execute("SET preserve_insertion_order = false")
+        return int(copied[0]) if copied else 0
+
+    def _rejects(self) -> list[tuple[int, str, str]]:
         found = self.connection.execute(
-            "SELECT line, any_value(error_type::VARCHAR), any_value(csv_line) FROM reject_errors GROUP BY line ORDER BY line"
+            "SELECT line, any_value(error_type::VARCHAR), any_value(csv_line) FROM reject_errors "
+            "GROUP BY line ORDER BY line"
         ).fetchall()
         self.connection.execute("DROP TABLE reject_errors")
         self.connection.execute("DROP TABLE reject_scans")
+        return [(int(line), str(kind), str(text)) for line, kind, text in found]
+
+    @staticmethod
+    def _note(bill: BillRead, found: list[tuple[int, str, str]], width: int) -> None:
         if len(found) > MALFORMED_LIMIT:
             raise SourceRejected(
-                f"{bill.name} has more than {MALFORMED_LIMIT} lines that do not fit its {len(opened.header)} columns.",
+                f"{bill.name} has more than {MALFORMED_LIMIT} lines that do not fit its {width} columns.",
                 hint="The delimiter of the rows may differ from that of the first line; export the file again.",
             )
         for line, kind, text in found:
-            reason = _MALFORMED.get(str(kind), f"the line cannot be read: {str(kind).lower()}")
-            raw = json.dumps({"line": str(text)[:_RAW_LIMIT]})[:_RAW_LIMIT]
-            bill.malformed.append((int(line) - 1, reason, raw))
+            reason = _MALFORMED.get(kind, f"the line cannot be read: {kind.lower()}")
+            raw = json.dumps({"line": text[: _RAW_LIMIT - 16]}, ensure_ascii=False)[:_RAW_LIMIT]
+            bill.malformed.append((line - 1, reason, raw))
 
     def _check(self, bill: BillRead, opened: Opened) -> None:
         counted = self.connection.execute(

@@ -137,7 +137,7 @@ class Writer:
         else:
             target = self.into / "charges"
             self.connection.execute(
-                f"COPY ({select}) TO {literal(str(target))} ({_CHARGES}, PARTITION_BY (slot_no), APPEND true, "
+                f"COPY ({select}) TO {literal(str(target))} ({_CHARGES}, PARTITION_BY (slot_no), OVERWRITE_OR_IGNORE true, "
                 f"FILENAME_PATTERN 'part-{bill.number:05d}-{{i}}')"
             )
         if bill.malformed or any(item.quarantined for item in fed):
