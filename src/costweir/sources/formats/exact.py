@@ -6,6 +6,8 @@ Both work on whole numbers inside a HUGEINT and round half away from zero, once,
 
 from __future__ import annotations
 
+from costweir.sources.formats.nested import bound
+
 #: A divisor keeps 15 places, as many as a rate that was a double can carry.
 _RATE = "DECIMAL(38, 15)"
 _RATE_LIMITS = "BETWEEN 0.000001 AND 100000000"
@@ -20,10 +22,12 @@ def ratio(amount: str, divisor: str) -> str:
     NULL when either is NULL or when the divisor is outside 0.000001 ... 100,000,000, which no currency rate
     or block of units is.
     """
-    n, d = _whole(f"abs({amount})", "DECIMAL(38, 18)"), _whole(divisor, _RATE)
     scale = "1000000000000000::HUGEINT"
-    scaled = f"(({n} // {d}) * {scale} + (2 * ({n} % {d}) * {scale} + {d}) // (2 * {d}))"
-    return f"CASE WHEN {divisor} {_RATE_LIMITS} THEN {_money(scaled)} * sign({amount})::INTEGER END"
+    scaled = f"((w.a // w.d) * {scale} + (2 * (w.a % w.d) * {scale} + w.d) // (2 * w.d))"
+    digits = f"{{'a': {_whole('abs(r.a)', 'DECIMAL(38, 18)')}, 'd': {_whole('r.d', _RATE)}}}"
+    whole = bound(digits, "w", _money(scaled))
+    checked = f"CASE WHEN r.d {_RATE_LIMITS} THEN {whole} * sign(r.a)::INTEGER END"
+    return bound(f"{{'a': {amount}, 'd': {divisor}}}", "r", checked)
 
 
 def product(price: str, quantity: str) -> str:
@@ -31,12 +35,15 @@ def product(price: str, quantity: str) -> str:
 
     NULL when either is NULL or not below one million million.
     """
-    p, q = _whole(f"abs({price})", _FACTOR), _whole(f"abs({quantity})", _FACTOR)
     scale = "1000000000000::HUGEINT"
-    scaled = f"({p} * ({q} // {scale}) * 1000000 + ({p} * ({q} % {scale}) + 500000) // 1000000)"
-    small = f"abs({price}) < {_FACTOR_LIMIT} AND abs({quantity}) < {_FACTOR_LIMIT}"
-    fits = f"{small} AND abs({price}::DOUBLE * {quantity}::DOUBLE) < 1e18"
-    return f"CASE WHEN {fits} THEN {_money(scaled)} * (sign({price}) * sign({quantity}))::INTEGER END"
+    scaled = f"(w.p * (w.q // {scale}) * 1000000 + (w.p * (w.q % {scale}) + 500000) // 1000000)"
+    digits = f"{{'p': {_whole('abs(f.p)', _FACTOR)}, 'q': {_whole('abs(f.q)', _FACTOR)}}}"
+    whole = bound(digits, "w", _money(scaled))
+    small = (
+        f"abs(f.p) < {_FACTOR_LIMIT} AND abs(f.q) < {_FACTOR_LIMIT} AND abs(f.p::DOUBLE * f.q::DOUBLE) < 1e18"
+    )
+    checked = f"CASE WHEN {small} THEN {whole} * (sign(f.p) * sign(f.q))::INTEGER END"
+    return bound(f"{{'p': {price}, 'q': {quantity}}}", "f", checked)
 
 
 def _whole(sql: str, kind: str) -> str:

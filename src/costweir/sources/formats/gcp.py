@@ -78,7 +78,7 @@ def credit_sum(at: Nested, path: str) -> str:
 
 
 def tag_union(at: Nested, *paths: str) -> str:
-    """SQL for one JSON object of every label and tag of a row; of a key that repeats, the first value counts.
+    """SQL for one MAP of every label and tag of a row; of a key that repeats, the first value counts.
 
     A system label keeps its full key, which contains a slash or the prefix `goog-`, and so cannot hide a
     user's own.
@@ -87,10 +87,10 @@ def tag_union(at: Nested, *paths: str) -> str:
     if not lists:
         return "NULL"
     every = lists[0] if len(lists) == 1 else f"list_concat({', '.join(lists)})"
-    filled = f"list_filter({every}, lambda p: p.key IS NOT NULL AND txt(p.value) IS NOT NULL)"
+    texts = f"list_transform({every}, lambda p: {{'key': p.key, 'value': txt(p.value)}})"
+    filled = f"list_filter({texts}, lambda p: p.key IS NOT NULL AND p.value IS NOT NULL)"
     first = "list_filter(l, lambda p, i: list_position(list_transform(l, lambda q: q.key), p.key) = i)"
-    pairs = f"tag_pairs(list_transform({first}, lambda p: {{'k': p.key, 'v': txt(p.value)}}))"
-    return bound(filled, "l", f"CASE WHEN len(l) > 0 THEN {pairs} END")
+    return bound(filled, "l", f"CASE WHEN len(l) > 0 THEN map_from_entries({first}) END")
 
 
 def columns(header: Header) -> Mapping[str, str]:
@@ -122,7 +122,7 @@ def _bill(it: _Line) -> dict[str, str]:
         "publisher_name": coalesced(seller, "'Google Cloud'"),
         "sub_account_id": at.text("project.id", "project.number"),
         "sub_account_name": at.text("project.name"),
-        "tags": tag_union(at, *TAG_FIELDS),
+        "line_tags": tag_union(at, *TAG_FIELDS),
     }
 
 
@@ -162,6 +162,7 @@ def _costs(it: _Line) -> dict[str, str]:
         "x_effective_usd": it.usd(it.billed),
         "x_list_usd": it.usd(it.listed),
         "x_contracted_usd": it.usd(it.cost),
+        "line_usd_rate": it.usd("1::DECIMAL(38, 18)"),
     }
 
 
