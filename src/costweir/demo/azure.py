@@ -25,6 +25,8 @@ from costweir.domain.period import Month
 ACCOUNT = "5f1c7b22-9d0e-5a41-8c3a-0b6e2d94c7aa:8d2e61f0-33b4-4c19-a7de-5b90f1c2e6d3_2019-05-31"
 ENROLMENT = "68135427"
 _SUBSCRIPTION = "3b0f6c1e-7a52-4e0b-9c6d-21d4a8f7e590"
+#: What the bill calls the service; the product is in the subcategory.
+_CATEGORY = "Foundry Models"
 _FIRST_MCA, _FIRST_MCA_CSV = 1, 2
 #: The month with two runs; the earlier one lacks the last days and has a dearer GPT-5.4.
 _TWO_RUNS = CURRENT - 2
@@ -79,7 +81,7 @@ def _lines(run: _Run, uses: Sequence[Use], days: Sequence[date]) -> list[Row]:
 
 def _cell(run: _Run, use: Use) -> Cell:
     return Cell(
-        provider="azure", account=run.account, period=str(run.month), day=use.day, service=use.stream.service,
+        provider="azure", account=run.account, period=str(run.month), day=use.day, service=_CATEGORY,
         model=use.stream.model, token_class=use.sku.token_class, customer=use.customer, project=use.project,
         feature=use.feature, category="Credit",
     )  # fmt: skip
@@ -99,7 +101,7 @@ def _usage(run: _Run, use: Use) -> dict[str, object]:
         "consumedService": "Microsoft.CognitiveServices",
         "meterId": _meter_id(use.sku.text),
         "meterName": use.sku.text,
-        "meterCategory": "Foundry Models",
+        "meterCategory": _CATEGORY,
         "meterSubCategory": use.stream.service,
         "meterRegion": "" if "regional" in use.sku.text or "regnl" in use.sku.text else "Global",
         "ProductId": stable_id("product", use.sku.sku_id)[:16].upper(),
@@ -116,7 +118,7 @@ def _usage(run: _Run, use: Use) -> dict[str, object]:
         "paygCostInUsd": use.cost,
     }
     if run.oracle is not None:
-        run.oracle.use(use, run.account, use.cost)
+        run.oracle.use(use, run.account, use.cost, service=_CATEGORY)
     return row
 
 

@@ -53,14 +53,14 @@ class Oracle:
     cells: dict[Cell, _Sum] = field(default_factory=dict[Cell, _Sum])
     skipped: dict[tuple[str, str, str], _Sum] = field(default_factory=dict[tuple[str, str, str], _Sum])
 
-    def use(self, use: Use, account: str, billed: Decimal) -> None:
-        """Counts one usage line, in the invoice month of its day."""
+    def use(self, use: Use, account: str, billed: Decimal, *, service: str = "") -> None:
+        """Counts one usage line, in the invoice month of its day; `service` if the bill names another."""
         cell = Cell(
             provider=use.stream.provider,
             account=account,
             period=f"{use.day:%Y-%m}",
             day=use.day,
-            service=use.stream.service,
+            service=service or use.stream.service,
             model=use.stream.model,
             token_class=use.sku.token_class,
             customer=use.customer,
