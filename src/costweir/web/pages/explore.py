@@ -1,0 +1,299 @@
+"""Explore: any dimension over any days, against the period before; the URL is the whole state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import date
+from decimal import Decimal
+from typing import cast
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from costweir.domain.answer import Answer
+from costweir.domain.charge import UNTAGGED
+from costweir.insights.breakdown import Breakdown, fold
+from costweir.queries.request import Request as Question
+from costweir.web import charts
+from costweir.web import format as fmt
+from costweir.web.pages.explore_table import Part, explore_table
+from costweir.web.pages.series import Meaning, align, buckets, named_members, provisional, stack
+from costweir.web.pages.shell import Frame, Kit, Now, json_link, last_day, month_days, provisional_from
+from costweir.web.pages.view import BASES, MARKS, PER, TIME, Days, View, like_days, read_view
+
+#: Members that are asked for at most; the rest arrives as the answer's own `other`.
+MOST = 1000
+#: The question behind the table; it has the cost of spend, and tokens and unit price beside it.
+TABLE = "unit_cost"
+#: Groupings that are offered first.
+FIRST = ("provider", "model", "customer", "token_class", "feature", "project", "plan", "service")
+LABELS = {"token_class": "token class", "usage_type": "usage type", "sub_account": "sub-account"}
+
+
+def routes(kit: Kit) -> list[BaseRoute]:
+    """`/explore`, and the same view as CSV and Markdown."""
+    return [
+        Route("/explore", kit.handler(build)),
+        Route("/explore.csv", kit.handler(build)),
+        Route("/explore.md", kit.handler(build)),
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The view with everything that was answered for it."""
+
+    view: View
+    days_before: Days
+    now: Answer
+    before: Answer | None
+    parts: Breakdown
+    names: Mapping[str, str]
+
+
+def build(kit: Kit, request: Request) -> Response:
+    """Answers the view in the URL; adding a filter by form redirects to the address that has it."""
+    now = kit.now()
+    dimensions = _dimensions(kit)
+    last = last_day(kit, now)
+    default = month_days(now, "", last=last)
+    view = read_view(request.query_params.multi_items(), default=default, dimensions=dimensions)
+    added = _added(view)
+    if added:
+        return RedirectResponse(added.url(), 303)
+    if now.empty:
+        frame = Frame("explore.html", "Explore", "explore", (("Explore", ""),))
+        return kit.page(request, frame, now=now, context={"empty": True})
+    asked = _ask(kit, view)
+    title = _title(asked)
+    if not asked.now.rows:
+        return _nothing(kit, request, asked, now=now, dimensions=dimensions)
+    found = kit.ask(_by_time(asked))
+    time = buckets(view.days, view.per, today=now.today)
+    open_from = provisional_from(asked.now, now.today)
+    meaning = _meaning(asked, time_provisional=provisional(time, open_from))
+    stacked = stack(asked.parts, found.need("members"), found.need("whole"), time, meaning=meaning)
+    earlier = buckets(asked.days_before, view.per, today=now.today)
+    before_days = found.maybe("before")
+    table = explore_table(
+        _part(asked, meaning), stacked.series, before=asked.before, base=_base(asked, now), today=now.today
+    )
+    kind = request.url.path.rpartition(".")[2]
+    if kind in ("csv", "md"):
+        name = f"spend-by-{view.by}-{view.days.first}-to-{view.days.last}"
+        return kit.export(replace(table, title=title), kind=kind, name=name, now=now)
+    earlier_totals = earlier.fill(_by_day(before_days)) if before_days else ()
+    chart = charts.over_time(
+        charts.Frame(title, time.labels, asked.now.currency, height=250),
+        stacked.series,
+        mark=view.mark,
+        before=align(earlier_totals, len(time.labels)),
+    )
+    context = {
+        "empty": False,
+        "nothing": None,
+        "chart": chart,
+        "finding": _finding(asked, stacked.totals, time.labels),
+        "table": table,
+        "hatched": any(one.provisional for one in stacked.series),
+        "problems": found.problems,
+        **_frame_context(asked, now, dimensions),
+    }
+    frame = Frame("explore.html", title, "explore", _crumbs(asked), charts=True)
+    return kit.page(request, frame, now=now, context=context)
+
+
+def _dimensions(kit: Kit) -> tuple[str, ...]:
+    table = next(question for question in kit.desk.questions() if question["id"] == TABLE)
+    known = cast("list[str]", table["dimensions"])
+    return (*(name for name in FIRST if name in known), *(name for name in known if name not in FIRST))
+
+
+def _added(view: View) -> View | None:
+    """The view with the filter that the form added as `add=DIM&value=TEXT`, or None."""
+    extra = dict(view.unknown)
+    dimension, value = extra.get("add", ""), extra.get("value", "").strip()
+    if not dimension or not value:
+        return None
+    unknown = tuple(item for item in view.unknown if item[0] not in ("add", "value"))
+    kept = tuple(item for item in view.where.get(dimension, ()) if item != value)
+    return replace(view, where={**view.where, dimension: (*kept, value)}, unknown=unknown)
+
+
+def _question(view: View, days: Days, by: tuple[str, ...], *, question: str = "spend") -> Question:
+    limit = MOST if question == TABLE else None
+    return Question(
+        question, by=by, where=view.where, since=days.first, until=days.until, basis=view.basis, limit=limit
+    )
+
+
+def _ask(kit: Kit, view: View) -> Asked:
+    before_days = like_days(view.days, weeks=view.per == "week")
+    wanted = {"now": _question(view, view.days, (view.by,), question=TABLE)}
+    if view.vs != "none":
+        wanted["before"] = _question(view, before_days, (view.by,), question=TABLE)
+    found = kit.ask(wanted)
+    answer = found.need("now")
+    names: dict[str, str] = {}
+    if view.by == "customer" or "customer" in view.where:
+        names = {str(known["id"]): str(known.get("name") or known["id"]) for known in kit.desk.customers()}
+    parts = fold(answer, view.by, named=view.rows)
+    return Asked(view, before_days, answer, found.maybe("before"), parts, names)
+
+
+def _by_time(asked: Asked) -> dict[str, Question]:
+    view = asked.view
+    kept = view.where.get(view.by)
+    named = {view.by: tuple(name for name in named_members(asked.parts) if kept is None or name in kept)}
+    members = replace(view, where={**view.where, **named})
+    wanted = {
+        "members": _question(members, view.days, (view.by, "day")),
+        "whole": _question(view, view.days, ("day",)),
+    }
+    if view.vs != "none":
+        wanted["before"] = _question(view, asked.days_before, ("day",))
+    return wanted
+
+
+def _by_day(answer: Answer) -> dict[str, Decimal]:
+    field = f"{answer.basis}_cost"
+    return {str(row["day"]): Decimal(str(row[field] or 0)) for row in answer.rows}
+
+
+def _meaning(asked: Asked, *, time_provisional: Mapping[str, frozenset[int]]) -> Meaning:
+    view, parts = asked.view, asked.parts
+    members = [name for name, _ in parts.named]
+    tokens = charts.tokens(view.by, members[:6])
+    if parts.untagged is not None:
+        tokens[UNTAGGED] = UNTAGGED
+    count = "" if parts.others is None else f" ({fmt.plural(parts.others, _label(view.by))})"
+    links = {name: view.only(view.by, name).url() for name in (*members, UNTAGGED)}
+    return Meaning(view.by, tokens, asked.names, links, time_provisional, f"Other{count}")
+
+
+def _part(asked: Asked, meaning: Meaning) -> Part:
+    return Part(asked.now, asked.parts, meaning, _label(asked.view.by), asked.view.sort)
+
+
+def _label(dimension: str) -> str:
+    return LABELS.get(dimension, dimension.replace("_", " "))
+
+
+def _title(asked: Asked) -> str:
+    return f"Spend by {_label(asked.view.by)}"
+
+
+def _base(asked: Asked, now: Now) -> tuple[str, str]:
+    days, before = asked.view.days, asked.days_before
+    return fmt.days(days.first, days.last, today=now.today), fmt.days(
+        before.first, before.last, today=now.today
+    )
+
+
+def _filters(asked: Asked) -> list[dict[str, str]]:
+    return [
+        {
+            "name": f"{_label(name)} is",
+            "value": ", ".join(
+                asked.names.get(value, value) if name == "customer" else value for value in values
+            ),
+            "drop": asked.view.without(name).url(),
+            "key": name,
+        }
+        for name, values in asked.view.where.items()
+    ]
+
+
+def _crumbs(asked: Asked) -> tuple[tuple[str, str], ...]:
+    plain = replace(asked.view, where={}, by="provider", sort="", rows=6)
+    path: list[tuple[str, str]] = [("Explore", plain.url())]
+    where: dict[str, tuple[str, ...]] = {}
+    for chip in _filters(asked):
+        where[chip["key"]] = asked.view.where[chip["key"]]
+        path.append((f"{chip['name']} {chip['value']}", replace(asked.view, where=dict(where)).url()))
+    return tuple(path)
+
+
+def _finding(asked: Asked, totals: tuple[Decimal, ...], labels: tuple[str, ...]) -> str:
+    """The sentence that the chart stands for, for those who do not see it."""
+    money = asked.now.currency
+    top = asked.parts.named[0] if asked.parts.named else None
+    highest = max(range(len(totals)), key=lambda place: totals[place]) if totals else 0
+    first = f"{asked.names.get(top[0], top[0])} is largest with {fmt.money(top[1], money)}. " if top else ""
+    peak = f"Highest is {labels[highest]} with {fmt.money(totals[highest], money)}. " if totals else ""
+    return f"{_title(asked)} per {asked.view.per}. {first}{peak}The table below has every value."
+
+
+def _frame_context(asked: Asked, now: Now, dimensions: tuple[str, ...]) -> dict[str, object]:
+    view, answer = asked.view, asked.now
+    total = Decimal(answer.total)
+    now_text, before_text = _base(asked, now)
+    delta = None
+    if asked.before is not None:
+        delta = fmt.delta(total, Decimal(asked.before.total), base=before_text, currency=answer.currency)
+    query = view.url("").lstrip("/")
+    choices = [name for name in dimensions if name not in TIME]
+    return {
+        "heading": _title(asked), "view": view, "answer": answer, "delta": delta,
+        "total": fmt.money(total, answer.currency), "range": now_text, "base": before_text,
+        "chips": _filters(asked),
+        "json_link": json_link(_question(view, view.days, (view.by,), question=TABLE)),
+        "groups": [(_label(name), replace(view, by=name, sort="").url(), name == view.by) for name in choices],
+        "pers": [(name, replace(view, per=name).url(), name == view.per) for name in PER],
+        "marks": [(name, replace(view, mark=name).url(), name == view.mark) for name in MARKS],
+        "bases": [(name, replace(view, basis=name).url(), name == answer.basis) for name in BASES],
+        "compare": {name: replace(view, vs=name).url() for name in ("prev", "none")},
+        "ranges": _ranges(view, now), "dimensions": [(name, _label(name)) for name in choices],
+        "clear": replace(view, where={}, unknown=()).url(),
+        "unknown": [(name, value, _drop_unknown(view, name).url()) for name, value in view.unknown],
+        "csv": f"/explore.csv{query}", "md": f"/explore.md{query}",
+        "sort_url": _sorter(view),
+        "more": replace(view, rows=100).url() if view.rows < 100 and asked.parts.others else "",
+        "fewer": replace(view, rows=6).url() if view.rows > 6 else "",
+    }  # fmt: skip
+
+
+def _sorter(view: View) -> Callable[[str], str]:
+    return lambda order: replace(view, sort=order).url()
+
+
+def _drop_unknown(view: View, name: str) -> View:
+    return replace(view, unknown=tuple(item for item in view.unknown if item[0] != name))
+
+
+def _ranges(view: View, now: Now) -> list[tuple[str, str, bool]]:
+    """Presets: the newest months, the last twelve, and everything."""
+    found: list[tuple[str, Days]] = []
+    for month in sorted(now.months, reverse=True)[:3]:
+        days = month_days(now, month, last=max(now.today, date.fromisoformat(f"{month}-01")))
+        found.append((fmt.month(days.first), days))
+    if now.months:
+        whole = Days(date.fromisoformat(f"{min(now.months)}-01"), now.today)
+        found.append(("Everything", whole))
+    return [
+        (name, replace(view, days=days, per="day" if days.count <= 62 else "month").url(), days == view.days)
+        for name, days in found
+    ]
+
+
+def _nothing(kit: Kit, request: Request, asked: Asked, *, now: Now, dimensions: tuple[str, ...]) -> Response:
+    """No rows: finds the filter that removed the most, by asking again without each."""
+    view = asked.view
+    without = {name: _question(view.without(name), view.days, ()) for name in list(view.where)[:6]}
+    found = kit.ask(without)
+    worst, most = "", Decimal(0)
+    for name in without:
+        answer = found.maybe(name)
+        if answer is not None and abs(Decimal(answer.total)) >= most and Decimal(answer.total) != 0:
+            worst, most = name, abs(Decimal(answer.total))
+    nothing = {
+        "filter": _label(worst),
+        "value": ", ".join(view.where.get(worst, ())),
+        "amount": fmt.money(most, asked.now.currency),
+        "drop": view.without(worst).url() if worst else "",
+    }
+    context = {"empty": False, "nothing": nothing, **_frame_context(asked, now, dimensions)}
+    frame = Frame("explore.html", _title(asked), "explore", _crumbs(asked))
+    return kit.page(request, frame, now=now, context=context)

@@ -1,0 +1,195 @@
+"""The table of Explore: it is the legend of the chart above it, and its last row is the total of the page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+
+from costweir.domain.answer import Answer
+from costweir.domain.charge import UNTAGGED
+from costweir.domain.money import decimal_text, quantity_text
+from costweir.insights.breakdown import ZERO, Breakdown, add, by_member
+from costweir.web import charts
+from costweir.web import format as fmt
+from costweir.web.pages.series import Meaning
+from costweir.web.pages.table import Cell, Column, Row, Table, sort_rows, spark, with_bars
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What the table shows: the answer, its named members, their meaning, the dimension in words, the order."""
+
+    answer: Answer
+    parts: Breakdown
+    meaning: Meaning
+    label: str
+    sort: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    member: str
+    amount: Decimal
+    tokens: Decimal
+    before: Decimal
+    unit: str = ""
+
+
+def explore_table(
+    part: Part, series: Sequence[charts.Series], *, before: Answer | None, base: tuple[str, str], today: date
+) -> Table:
+    """Named members, Other, untagged, total. Columns of the earlier period are left out without one."""
+    lines = _lines(part, before)
+    places = fmt.money_places([line.amount for line in lines])
+    columns = _columns(part, base, compared=before is not None)
+    trends = {one.label: one.values for one in series}
+    rows = [
+        _row(line, part, places, trend=trends.get(_name(line, part), ()), compared=before is not None)
+        for line in lines
+    ]
+    rows = with_bars(rows, 2, [line.amount for line in lines])
+    ordered = sort_rows(rows, columns, part.sort) if part.sort else tuple(rows)
+    return Table(
+        title=f"Spend by {part.label}, {base[0]}" + (f" against {base[1]}" if before else ""),
+        columns=columns,
+        rows=ordered,
+        total=_total(part, lines, before),
+        sorted_by=part.sort or "-cost",
+    )
+
+
+def _lines(part: Part, before: Answer | None) -> list[_Line]:
+    tokens = _tokens(part.answer, part.meaning.dimension)
+    was = by_member(before, part.meaning.dimension) if before else {}
+    units = {str(row.get(part.meaning.dimension)): row.get("cost_per_1k_tokens") for row in part.answer.rows}
+    named = [
+        _Line(name, amount, tokens.get(name, ZERO), was.get(name, ZERO), str(units.get(name) or ""))
+        for name, amount in part.parts.named
+    ]
+    lines = list(named)
+    shown = {line.member for line in named} | {UNTAGGED}
+    other_tokens = add(count for name, count in tokens.items() if name not in shown)
+    other_before = add(amount for name, amount in was.items() if name not in shown)
+    if before is not None:
+        other_before += Decimal(before.other)
+    if part.parts.other or part.parts.others or other_before:
+        lines.append(_Line("", part.parts.other, other_tokens, other_before))
+    if part.parts.untagged is not None or UNTAGGED in was:
+        amount = part.parts.untagged or ZERO
+        unit = str(units.get(UNTAGGED) or "")
+        lines.append(_Line(UNTAGGED, amount, tokens.get(UNTAGGED, ZERO), was.get(UNTAGGED, ZERO), unit))
+    return lines
+
+
+def _tokens(answer: Answer, dimension: str) -> Mapping[str, Decimal]:
+    found: dict[str, Decimal] = {}
+    for row in answer.rows:
+        member = str(row.get(dimension) or UNTAGGED)
+        found[member] = found.get(member, ZERO) + Decimal(str(row.get("tokens") or 0))
+    return found
+
+
+def _columns(part: Part, base: tuple[str, str], *, compared: bool) -> tuple[Column, ...]:
+    cost = f"{part.answer.basis}_cost_{part.answer.currency.lower()}"
+    columns = [
+        Column(part.label.capitalize(), part.meaning.dimension, numeric=False, sort="name"),
+        Column(base[0], cost, sort="cost"),
+        Column("Share as a bar", numeric=False, wide=True, silent=True),
+        Column("Share", "share", sort="share"),
+    ]
+    if compared:
+        columns += [
+            Column(base[1], f"{cost}_before", sort="before"),
+            Column("Change", "change", sort="change"),
+            Column("in %", "change_percent", sort="percent"),
+        ]
+    columns += [
+        Column("Tokens", "tokens", sort="tokens"),
+        Column(
+            "Per 1M",
+            "per_million_tokens",
+            sort="unit",
+            hint="Cost per 1,000,000 tokens of the lines that count tokens",
+        ),
+        Column("Trend", numeric=False, wide=True),
+    ]
+    return tuple(columns)
+
+
+def _name(line: _Line, part: Part) -> str:
+    if not line.member:
+        return part.meaning.other
+    return part.meaning.names.get(line.member, line.member)
+
+
+def _row(line: _Line, part: Part, places: int, *, trend: Sequence[Decimal], compared: bool) -> Row:
+    meaning, money = part.meaning, part.answer.currency
+    token = meaning.tokens.get(line.member, charts.OTHER)
+    first = Cell(
+        _name(line, part), line.member or meaning.other, href=meaning.links.get(line.member, ""), swatch=token,
+        badge=line.member == UNTAGGED,
+    )  # fmt: skip
+    path, dot = spark(trend)
+    cells = [
+        first,
+        Cell(fmt.money(line.amount, money, places=places), decimal_text(line.amount), tone="strong"),
+        Cell(tone=token, bar="0%"),
+        _share(line.amount, part.parts.total),
+        *_compared(line.amount, line.before, money, places if compared else None),
+        _count(line.tokens),
+        _unit(line.unit, money),
+        Cell(spark=path, dot=dot),
+    ]
+    return tuple(cells)
+
+
+def _share(part: Decimal, whole: Decimal) -> Cell:
+    raw = decimal_text((part / whole * 100).quantize(Decimal("0.000001"))) if whole else ""
+    return Cell(fmt.percent(part, whole), raw, tone="muted")
+
+
+def _compared(amount: Decimal, before: Decimal, money: str, places: int | None) -> list[Cell]:
+    if places is None:
+        return []
+    percent = fmt.change_percent(amount, before)
+    raw = (
+        decimal_text(((amount - before) / abs(before) * 100).quantize(Decimal("0.000001"))) if percent else ""
+    )
+    reason = "" if percent else "The base is under 1, where a percentage says nothing"
+    return [
+        Cell(fmt.money(before, money, places=places), decimal_text(before)),
+        Cell(fmt.signed(amount - before, money, places=places), decimal_text(amount - before)),
+        Cell(percent or fmt.NOTHING, raw, title=reason),
+    ]
+
+
+def _count(tokens: Decimal) -> Cell:
+    if tokens == 0:
+        return Cell(fmt.NOTHING, "", title="Not billed in tokens")
+    return Cell(fmt.count(tokens), quantity_text(tokens))
+
+
+def _unit(price: str, money: str) -> Cell:
+    if not price:
+        return Cell(fmt.NOTHING, "", title="Under 1,000 tokens, or many prices at once")
+    return Cell(fmt.per_thousand(Decimal(price), money), price)
+
+
+def _total(part: Part, lines: Sequence[_Line], before: Answer | None) -> Row:
+    money, total = part.answer.currency, part.parts.total
+    compared: list[Cell] = []
+    if before is not None:
+        compared = _compared(total, Decimal(before.total), money, 2)
+    tokens = add(line.tokens for line in lines)
+    return (
+        Cell("Total", "Total"),
+        Cell(fmt.money(total, money, places=2 if abs(total) >= 1 else None), decimal_text(total)),
+        Cell(),
+        Cell("100.0%" if total else fmt.NOTHING, "100" if total else ""),
+        *compared,
+        _count(tokens),
+        Cell(fmt.NOTHING),
+        Cell(),
+    )

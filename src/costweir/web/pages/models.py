@@ -1,0 +1,145 @@
+"""Models: what each costs, for which direction, and what a thousand of its tokens cost."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from decimal import Decimal
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from costweir.domain.answer import Answer
+from costweir.insights.breakdown import cost_field
+from costweir.queries.request import Request as Question
+from costweir.web import charts
+from costweir.web import format as fmt
+from costweir.web.pages import rows as cells
+from costweir.web.pages.period import choices, read_days
+from costweir.web.pages.shell import Frame, Kit, json_link
+from costweir.web.pages.table import Cell, Column, Row, Table, sort_rows, with_bars
+from costweir.web.pages.view import Days, explore_link
+
+PATH = "/customers/models"
+_CLASSES = (
+    ("input", "Input"),
+    ("output", "Output"),
+    ("cache_read", "Cache read"),
+    ("cache_write", "Cache write"),
+)
+
+
+def routes(kit: Kit) -> list[BaseRoute]:
+    """`/customers/models`, also as `/models`, with CSV and Markdown."""
+    paths = (PATH, f"{PATH}.csv", f"{PATH}.md", "/models")
+    return [Route(path, kit.handler(build)) for path in paths]
+
+
+def build(kit: Kit, request: Request) -> Response:
+    """Ranked by cost; `?sort=` takes any column."""
+    now = kit.now()
+    frame = Frame("models.html", "Models", "customers", (("Customers", "/customers"), ("Models", "")))
+    if now.empty:
+        return kit.page(request, frame, now=now, context={"empty": True})
+    days = read_days(kit, request, now)
+    question = Question("models", by=("model",), since=days.first, until=days.until)
+    found = kit.ask({"models": question})
+    answer = found.need("models")
+    sort = request.query_params.get("sort", "")
+    title = f"Models, {fmt.days(days.first, days.last, today=now.today)}"
+    tables = {"cost": _costs(answer, days, sort), "tokens": _tokens(answer, days, sort)}
+    kind = request.url.path.rpartition(".")[2]
+    if kind in ("csv", "md"):
+        whole = replace(_merged(tables["cost"], tables["tokens"]), title=title)
+        return kit.export(whole, kind=kind, name=f"models-{days.first}-to-{days.last}", now=now)
+    context = {
+        "empty": False, "answer": answer, "tables": tables, "problems": found.problems,
+        "json_link": json_link(question), **choices(PATH, days, now=now, sort=sort),
+        "total": fmt.money(Decimal(answer.total), answer.currency, places=2), "count": len(answer.rows),
+    }  # fmt: skip
+    return kit.page(request, frame, now=now, context=context)
+
+
+def _first(answer: Answer, days: Days) -> list[Cell]:
+    names = [str(row["model"]) for row in answer.rows]
+    tokens = charts.tokens("model", names[:6])
+    return [
+        Cell(name, name, href=explore_link(days, by="customer", where={"model": name}),
+             swatch=tokens.get(name, charts.OTHER), mono=True)
+        for name in names
+    ]  # fmt: skip
+
+
+def _costs(answer: Answer, days: Days, sort: str) -> Table:
+    field, money = cost_field(answer), answer.currency
+    columns = (
+        Column("Model", "model", numeric=False, sort="model"),
+        Column("Cost", f"{field}_{money.lower()}", sort="cost"),
+        Column("Share as a bar", numeric=False, wide=True, silent=True),
+        Column("Share", "share", sort="share"),
+        Column(
+            "Per 1K tokens",
+            "cost_per_1k_tokens",
+            sort="unit",
+            hint="Over the lines that are billed in tokens",
+        ),
+        *(Column(title, f"{name}_cost", sort=name) for name, title in _CLASSES),
+        Column("Not in tokens", "other_cost", sort="other", hint="Images, hours, capacity and fees"),
+        Column("Customers", "customers", sort="customers"),
+    )
+    rows: list[Row] = []
+    for first, row in zip(_first(answer, days), answer.rows, strict=True):
+        rows.append(
+            (
+                first,
+                cells.money(row[field], money, tone="strong"),
+                Cell(bar="0%", tone=first.swatch),
+                cells.share(row.get("share")),
+                cells.per_thousand(row.get("cost_per_1k_tokens"), money),
+                *(cells.money(row.get(f"{name}_cost"), money) for name, _ in _CLASSES),
+                cells.money(row.get("other_cost"), money),
+                cells.count(row.get("customers")),
+            )
+        )
+    rows = with_bars(rows, 2, [cells.number(row, field) for row in answer.rows])
+    total = _total(answer, len(columns))
+    return Table("Cost by model", columns, sort_rows(rows, columns, sort), total, sorted_by=sort or "-cost")
+
+
+def _tokens(answer: Answer, days: Days, sort: str) -> Table:
+    money = answer.currency
+    columns = (
+        Column("Model", "model", numeric=False, sort="model"),
+        Column("Tokens", "tokens", sort="tokens"),
+        *(Column(title, f"{name}_tokens", sort=f"{name}_tokens") for name, title in _CLASSES),
+        Column("Input per 1K", "input_cost_per_1k_tokens", sort="unit_in"),
+        Column("Output per 1K", "output_cost_per_1k_tokens", sort="unit_out"),
+        Column("Last active days", "active_days", sort="days", hint="Days with at least one line"),
+    )
+    rows: list[Row] = []
+    for first, row in zip(_first(answer, days), answer.rows, strict=True):
+        rows.append(
+            (
+                first,
+                replace(cells.count(row.get("tokens")), tone="strong"),
+                *(cells.count(row.get(f"{name}_tokens")) for name, _ in _CLASSES),
+                cells.per_thousand(row.get("input_cost_per_1k_tokens"), money),
+                cells.per_thousand(row.get("output_cost_per_1k_tokens"), money),
+                cells.count(row.get("active_days")),
+            )
+        )
+    return Table("Tokens by model", columns, sort_rows(rows, columns, sort), sorted_by=sort)
+
+
+def _total(answer: Answer, width: int) -> Row:
+    amount = cells.money(answer.total, answer.currency)
+    share = Cell("100.0%", "1") if Decimal(answer.total) else Cell(fmt.NOTHING)
+    return (Cell("Total", "Total"), amount, Cell(), share, *(Cell() for _ in range(width - 4)))
+
+
+def _merged(costs: Table, tokens: Table) -> Table:
+    """One table for the export: both halves side by side, in the order of the first."""
+    by_name = {row[0].raw: row[1:] for row in tokens.rows}
+    rows = tuple((*row, *by_name[row[0].raw]) for row in costs.rows)
+    total = (*costs.total, *(Cell() for _ in tokens.columns[1:]))
+    return Table(costs.title, (*costs.columns, *tokens.columns[1:]), rows, total)

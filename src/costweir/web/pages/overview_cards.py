@@ -1,0 +1,273 @@
+"""The smaller cards of the overview: what changed, who spends it, how complete it is, and what needs you."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+from urllib.parse import quote
+
+from costweir.domain.answer import Answer
+from costweir.domain.charge import UNTAGGED
+from costweir.insights.breakdown import cost, cost_field
+from costweir.insights.changes import Line, explain, movers
+from costweir.insights.forecast import Forecast
+from costweir.web import format as fmt
+from costweir.web.pages.limits import WARN, gauge
+from costweir.web.pages.month import MonthToDate
+from costweir.web.pages.table import Gauge
+from costweir.web.pages.view import explore_link
+
+_WORDS = {
+    "volume": ("Volume", "more tokens", "fewer tokens"),
+    "mix": ("Mix", "dearer models and token classes", "cheaper models and token classes"),
+    "price": ("Price", "the same tokens cost more", "the same tokens cost less"),
+    "new": ("New", "models first seen since", "credits first seen since"),
+    "gone": ("Gone", "credits that stopped", "models that stopped"),
+    "uncounted": ("Not in tokens", "fees, images, capacity, credits", "fees, images, capacity, credits"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Driver:
+    """One driver with its bar: start, width and zero in percent, for pixels."""
+
+    name: str
+    what: str
+    amount: str
+    up: bool
+    start: str
+    width: str
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """The drivers and the sum that they reach, and the customer that moved most."""
+
+    base: str
+    change: str
+    drivers: tuple[Driver, ...]
+    zero: str
+    mover: str
+    mover_href: str
+    mover_amount: str
+    href: str
+
+
+def changed(data: MonthToDate) -> Changed | None:
+    """None while there is nothing before to compare with."""
+    before, after = data.found.need("lines_before"), data.found.need("lines")
+    if not before.rows:
+        return None
+    found = explain(_lines(before), _lines(after))
+    parts = found.drivers
+    down = max((-amount for _, amount in parts if amount < 0), default=Decimal(0))
+    up = max((amount for _, amount in parts if amount > 0), default=Decimal(0))
+    span = (down + up) or Decimal(1)
+    zero = down / span * 96 + 2
+    top = next(iter(movers(_customers(data, "customers_before"), _customers(data, "customers"))), None)
+    return Changed(
+        base=data.base,
+        change=fmt.signed(found.change, data.currency),
+        drivers=tuple(_driver(name, amount, data, zero=zero, span=span) for name, amount in parts),
+        zero=f"{zero:.1f}%",
+        mover=_name(top.member[0], data) if top else "",
+        mover_href=explore_link(data.days, by="model", where={"customer": top.member[0]}) if top else "",
+        mover_amount=fmt.signed(top.change, data.currency) if top else "",
+        href=explore_link(data.days, by="model"),
+    )
+
+
+def _lines(answer: Answer) -> list[Line]:
+    field = cost_field(answer)
+    found: list[Line] = []
+    for row in answer.rows:
+        key = (str(row["provider"]), str(row["model"]), str(row["token_class"]))
+        found.append(Line(key, key[:2], cost(row, field), Decimal(str(row.get("tokens") or 0))))
+    return found
+
+
+def _customers(data: MonthToDate, name: str) -> list[Line]:
+    answer = data.found.need(name)
+    field = cost_field(answer)
+    return [Line((str(row["customer"]),), (str(row["customer"]),), cost(row, field)) for row in answer.rows]
+
+
+def _driver(name: str, amount: Decimal, data: MonthToDate, *, zero: Decimal, span: Decimal) -> Driver:
+    title, more, less = _WORDS[name]
+    width = abs(amount) / span * 96
+    start = zero if amount > 0 else zero - width
+    what = more if amount > 0 else less
+    return Driver(
+        title, what, fmt.signed(amount, data.currency, places=2), amount > 0, f"{start:.1f}%", f"{width:.1f}%"
+    )
+
+
+def _name(customer: str, data: MonthToDate) -> str:
+    return data.names.get(customer, customer)
+
+
+@dataclass(frozen=True, slots=True)
+class Spender:
+    """One line of who spends it; `gauge` where a limit is set."""
+
+    name: str
+    href: str
+    amount: str
+    of: str = ""
+    gauge: Gauge | None = None
+    untagged: bool = False
+
+
+def spenders(data: MonthToDate) -> tuple[Spender, ...]:
+    """The five largest customers, the others, untagged; they add up to the tile."""
+    found: list[Spender] = []
+    for customer, amount in data.customers.named:
+        limit = data.limits.of(customer)
+        name = _name(customer, data)
+        found.append(
+            Spender(
+                name,
+                f"/customers/{quote(customer, safe='')}",
+                _money(amount, data),
+                f"of {fmt.money_round(limit, data.currency)}" if limit else "",
+                gauge(name, amount, limit, currency=data.currency) if limit else None,
+            )
+        )
+    if data.customers.others != 0:
+        many = (
+            "Other customers"
+            if data.customers.others is None
+            else fmt.plural(data.customers.others, "other customer")
+        )
+        found.append(Spender(many, "", _money(data.customers.other, data)))
+    if data.customers.untagged is not None:
+        href = explore_link(data.days, by="service", where={"customer": UNTAGGED})
+        found.append(Spender(UNTAGGED, href, _money(data.customers.untagged, data), untagged=True))
+    return tuple(found)
+
+
+def _money(amount: Decimal, data: MonthToDate) -> str:
+    return fmt.money(amount, data.currency, places=2)
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One line of how complete it is."""
+
+    name: str
+    what: str
+    value: str
+    share: str = ""
+    href: str = ""
+
+
+def completeness(data: MonthToDate) -> tuple[Fact, ...]:
+    """Each gap with its size; a gap of nothing is said as well."""
+    untagged = data.customers.untagged or Decimal(0)
+    unknown = data.found.maybe("unknown")
+    known = data.sources
+    late = [source.name for source in known if source.late]
+    quarantined = sum(item.rows for item in data.spend.excluded if item.reason == "quarantined")
+    left_out = [item for item in data.spend.excluded if item.reason != "quarantined"]
+    facts = [
+        Fact("Untagged", "no customer on the line", _money(untagged, data), fmt.percent(untagged, data.total),
+             explore_link(data.days, by="service", where={"customer": UNTAGGED})),
+    ]  # fmt: skip
+    if unknown is not None:
+        amount = Decimal(unknown.total)
+        href = explore_link(data.days, by="service", where={"model": "unknown"})
+        share = fmt.percent(amount, data.total)
+        facts.append(Fact("Unknown SKU", "counted, model not recognised", _money(amount, data), share, href))
+    fresh = f"{len(known) - len(late)} of {len(known)}"
+    said = f"{', '.join(late)} behind" if late else "all delivered alike"
+    facts.append(Fact("Sources up to date", said, fresh, href="/settings/health"))
+    facts.append(
+        Fact(
+            "Quarantined",
+            "unreadable lines, kept aside",
+            f"{quarantined:,}",
+            href="/settings/health#quarantine",
+        )
+    )
+    facts += [Fact("Left out", item.text, f"{item.amount} {item.currency}".strip()) for item in left_out]
+    return tuple(facts)
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """Something that waits for a person: what, why, where to act. `rank` orders worst first."""
+
+    rank: int
+    title: str
+    why: str
+    href: str
+    tone: str = "warn"
+    icon: str = "warn"
+
+
+def needs(data: MonthToDate) -> tuple[Need, ...]:
+    """At most five, worst first: limits passed or near, sources behind, lines aside, spend nobody is named for."""
+    found = [*_budget_needs(data), *_customer_needs(data), *_data_needs(data)]
+    return tuple(sorted(found, key=lambda need: need.rank)[:5])
+
+
+def _budget_needs(data: MonthToDate) -> list[Need]:
+    limit, guess = data.limits.firm, data.forecast
+    if limit is None:
+        return []
+    if data.total > limit:
+        why = f"{_money(data.total, data)} spent of {fmt.money_round(limit, data.currency)}"
+        return [Need(0, "The month is over its budget", why, explore_link(data.days, by="customer"), "bad")]
+    if isinstance(guess, Forecast) and not data.is_over and guess.expected > limit:
+        ends = fmt.money_range(guess.low, guess.high, data.currency)
+        why = f"Forecast {ends} of {fmt.money_round(limit, data.currency)}"
+        return [Need(2, "The month will likely pass its budget", why, explore_link(data.days, by="customer"))]
+    return []
+
+
+def _customer_needs(data: MonthToDate) -> list[Need]:
+    found: list[tuple[Decimal, Need]] = []
+    field = cost_field(data.found.need("customers"))
+    for row in data.found.need("customers").rows:
+        customer, amount = str(row["customer"]), cost(row, field)
+        limit = data.limits.of(customer)
+        share = amount / limit if limit else Decimal(0)
+        if limit is None or share < WARN:
+            continue
+        over = share >= 1
+        why = f"{_money(amount, data)} of {fmt.money_round(limit, data.currency)} this month"
+        title = f"{_name(customer, data)} at {fmt.ratio(share, places=0)} of its budget"
+        href = f"/customers/{quote(customer, safe='')}"
+        found.append((share, Need(1 if over else 3, title, why, href, "bad" if over else "warn")))
+    worst = sorted(found, key=lambda item: -item[0])
+    shown = [need for _, need in worst[:2]]
+    if len(worst) > 2:
+        title = f"{fmt.plural(len(worst) - 2, 'more customer')} at 80% or more of a budget"
+        shown.append(Need(4, title, "All of them, with their gauges", "/customers?sort=-used"))
+    return shown
+
+
+def _data_needs(data: MonthToDate) -> list[Need]:
+    found: list[Need] = []
+    for source in data.sources:
+        if source.late:
+            last = fmt.day(source.day - timedelta(days=1), today=data.now.today)
+            found.append(Need(2, f"{source.name} is behind", f"Delivered up to {last}", "/settings/health"))
+    quarantined = sum(item.rows for item in data.spend.excluded if item.reason == "quarantined")
+    if quarantined:
+        title = f"{fmt.plural(quarantined, 'line')} in quarantine"
+        found.append(
+            Need(3, title, "They could not be read and are in no total", "/settings/health#quarantine")
+        )
+    unknown = data.found.maybe("unknown")
+    if unknown is not None and Decimal(unknown.total) != 0:
+        href = explore_link(data.days, by="service", where={"model": "unknown"})
+        why = f"{_money(Decimal(unknown.total), data)} counted, model not recognised"
+        found.append(Need(5, "A SKU is unknown", why, href, icon="info"))
+    untagged = data.customers.untagged or Decimal(0)
+    if data.total and untagged / data.total > Decimal("0.05"):
+        href = explore_link(data.days, by="service", where={"customer": UNTAGGED})
+        why = f"{_money(untagged, data)}, {fmt.percent(untagged, data.total)} of the month"
+        found.append(Need(4, "Spend without a customer", why, href, icon="info"))
+    return found

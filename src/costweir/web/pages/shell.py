@@ -1,0 +1,219 @@
+"""What every page shares: the frame around it, its assets, its questions in parallel, and its error page."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import cast
+from urllib.parse import urlencode
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+
+from costweir.domain.answer import Answer
+from costweir.errors import Error
+from costweir.queries.request import Request as Question
+from costweir.web import format as fmt
+from costweir.web.desk import Desk
+from costweir.web.pages.asking import Asking
+from costweir.web.pages.assets import Assets
+from costweir.web.pages.table import Table, to_csv, to_markdown
+from costweir.web.pages.view import Days
+
+#: Clouds restate the last days even after they have delivered them.
+RESTATED_DAYS = 3
+Build = Callable[["Kit", Request], Response]
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """The page's own part of the frame: its template, title, place in the navigation and breadcrumb."""
+
+    template: str
+    title: str
+    nav: str
+    crumbs: tuple[tuple[str, str], ...] = ()
+    status: int = 200
+    charts: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """How far one source has delivered."""
+
+    name: str
+    complete_to: str
+    as_of: str
+    late: bool
+    day: date
+
+
+@dataclass(frozen=True, slots=True)
+class Now:
+    """What the store holds: the day it is, whether it is sample data, whether it is empty."""
+
+    today: date
+    sample: bool = False
+    empty: bool = True
+    months: tuple[str, ...] = ()
+    version: str = ""
+
+
+@dataclass(slots=True)
+class Kit:
+    """One per app."""
+
+    desk: Desk
+    assets: Assets = field(default_factory=Assets)
+    ask: Asking = field(init=False)
+    env: Environment = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.ask = Asking(self.desk)
+        self.env = Environment(
+            loader=PackageLoader("costweir.web"),
+            autoescape=select_autoescape(default=True),
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self.env.filters["spec"] = _spec
+
+    def now(self) -> Now:
+        """The state of the store."""
+        status = self.desk.status()
+        months = cast("list[str]", status.get("months") or [])
+        return Now(
+            today=date.fromisoformat(str(status["today"])),
+            sample=bool(status.get("sample")),
+            empty=bool(status.get("empty")),
+            months=tuple(months),
+            version=str(status.get("version", "")),
+        )
+
+    def page(self, request: Request, frame: Frame, *, now: Now, context: Mapping[str, object]) -> Response:
+        """The whole page, with an ETag so that an unchanged one is not sent again."""
+        theme = request.cookies.get("theme", "")
+        html = self.env.get_template(frame.template).render(
+            frame=frame, now=now, theme=theme if theme in ("light", "dark") else "", fmt=fmt,
+            asset=self.assets.url, **{"problems": (), **context},
+            sources=() if now.empty else read_sources(self, now.today),
+        )  # fmt: skip
+        etag = f'"{hashlib.sha256(html.encode()).hexdigest()[:20]}"'
+        headers = {"ETag": etag, "Cache-Control": "no-cache", "Vary": "Cookie, Accept-Encoding"}
+        if frame.status == 200 and request.headers.get("if-none-match") == etag:
+            return Response(status_code=304, headers=headers)
+        return Response(html, frame.status, headers, media_type="text/html; charset=utf-8")
+
+    def failure(self, request: Request, error: Error) -> Response:
+        """The error as a page: what happened, what to do, and an id to find it in the log."""
+        try:
+            now = self.now()
+        except Error:
+            now = Now(today=datetime.now(UTC).date(), empty=False)
+        frame = Frame("failure.html", "Not answered", "", status=error.http_status)
+        context = {"error": error, "request_id": f"req_{secrets.token_hex(6)}", "again": str(request.url)}
+        return self.page(request, frame, now=now, context=context)
+
+    def handler(self, build: Build) -> Callable[[Request], Response]:
+        """A Starlette endpoint: `build` in a worker thread, with its Error as a page."""
+
+        def handle(request: Request) -> Response:
+            try:
+                return build(self, request)
+            except Error as error:
+                return self.failure(request, error)
+
+        return handle
+
+    def export(self, table: Table, *, kind: str, name: str, now: Now) -> Response:
+        """The table as CSV or Markdown; sample data says so in its name and title."""
+        stem = f"costweir-sample-data-{name}" if now.sample else f"costweir-{name}"
+        if kind == "md":
+            title = f"{table.title} (sample data)" if now.sample else table.title
+            return PlainTextResponse(
+                to_markdown(table, title=title), media_type="text/markdown; charset=utf-8"
+            )
+        headers = {"Content-Disposition": f'attachment; filename="{stem}.csv"'}
+        return PlainTextResponse(to_csv(table), media_type="text/csv; charset=utf-8", headers=headers)
+
+
+def _spec(value: object) -> Markup:
+    """JSON that cannot end its script element."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))  # noqa: S704
+
+
+def last_day(kit: Kit, now: Now) -> date | None:
+    """The last day that has a charge, looked for in the newest month; None in an empty store."""
+    if not now.months:
+        return None
+    newest = date.fromisoformat(f"{max(now.months)}-01")
+    answer = kit.desk.ask(Question("spend", by=("day",), since=newest))
+    days = [date.fromisoformat(str(row["day"])) for row in answer.rows]
+    return min(max(days), now.today) if days else None
+
+
+def provisional_from(answer: Answer, today: date) -> date:
+    """The first day that may still change: not delivered by every source yet, or so young that clouds restate it."""
+    restated = today - timedelta(days=RESTATED_DAYS)
+    return min(complete_until(answer) or restated, restated)
+
+
+def json_link(question: Question) -> str:
+    """The address of the same answer as JSON."""
+    pairs = [("by", name) for name in question.by]
+    pairs += [("where", f"{name}={value}") for name, values in question.where.items() for value in values]
+    for name in ("since", "until", "limit", "basis"):
+        value = getattr(question, name)
+        if value:
+            pairs.append((name, str(value)))
+    return f"/v1/answers/{question.question}?{urlencode(pairs, safe='=')}"
+
+
+def complete_until(answer: Answer) -> date | None:
+    """The first day that the slowest source has not delivered."""
+    days = [date.fromisoformat(text[:10]) for text in answer.complete_to.values()]
+    return min(days, default=None)
+
+
+def read_sources(kit: Kit, today: date) -> tuple[Source, ...]:
+    """Every source with its last complete day, slowest first; whether it is late is the catalogue's judgement."""
+    try:
+        answer = kit.desk.ask(Question("data_health", by=("source",)))
+    except Error:
+        return ()
+    found = [
+        Source(
+            name=str(row["source"]),
+            complete_to=f"{fmt.day(day - timedelta(days=1), today=today)}, 24:00",
+            as_of=fmt.instant(str(row.get("last_load") or ""), today=today),
+            late=bool(row.get("late")),
+            day=day,
+        )
+        for row, day in (
+            (row, date.fromisoformat(str(row["complete_to"]))) for row in answer.rows if row["complete_to"]
+        )
+    ]
+    return tuple(sorted(found, key=lambda source: (source.day, source.name)))
+
+
+def month_days(now: Now, wanted: str, *, last: date | None) -> Days:
+    """The days of a `YYYY-MM`, cut at the last day with data; by default the month of that last day."""
+    end = last or now.today
+    first = date.fromisoformat(f"{wanted}-01") if wanted else end.replace(day=1)
+    following = (first.replace(day=28) + timedelta(days=4)).replace(day=1)
+    until = following - timedelta(days=1)
+    return Days(first, min(until, max(end, first)))
+
+
+def amount(text: object) -> Decimal:
+    """A decimal string of an answer as an exact number; nothing is zero."""
+    return Decimal(str(text)) if text not in (None, "") else Decimal(0)
