@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from costweir.sources.formats.azure_focus import FOCUS
 from costweir.sources.formats.azure_header import AzureHeader, chosen, table
 from costweir.sources.formats.azure_runs import newest_runs
 from costweir.sources.formats.exact import product, ratio
@@ -260,4 +261,4 @@ EXPORT = Format(
         tuple(name for field in group for name in table()["fields"][field]) for group in table()["required"]
     ),
 )
-FORMATS = (EXPORT,)
+FORMATS = (EXPORT, FOCUS)

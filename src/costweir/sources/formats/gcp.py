@@ -12,6 +12,8 @@ from collections.abc import Mapping
 
 from costweir.sources.formats.exact import ratio
 from costweir.sources.formats.format import Format, Header
+from costweir.sources.formats.gcp_focus import FOCUS
+from costweir.sources.formats.gcp_records import credit_sum, tag_union
 from costweir.sources.formats.header import coalesced
 from costweir.sources.formats.nested import Nested, bound
 
@@ -29,9 +31,6 @@ NEEDS: tuple[tuple[str, ...], ...] = (
 #: Where a key occurs more than once, the earlier one counts: labels of the resource, then tags, then the
 #: project.
 TAG_FIELDS = ("labels", "tags", "project.labels", "system_labels")
-
-_CREDIT = ("amount",)
-_PAIR = ("key", "value")
 
 
 def is_export(header: Header) -> bool:
@@ -68,29 +67,6 @@ class _Line:
             return "NULL"
         each = ratio(price, f"coalesce({block}, 1)")
         return f"CASE WHEN {self.currency} = 'USD' AND {self.is_usage} THEN {each} END"
-
-
-def credit_sum(at: Nested, path: str) -> str:
-    """SQL for the sum of the credits on a row, exact; NULL when one of them cannot be read."""
-    read = "CASE WHEN c.amount IS NULL THEN 0::DECIMAL(38, 18) ELSE amount(c.amount) END"
-    amounts = f"list_transform({at.records(path, *_CREDIT)}, lambda c: {read})"
-    return f"list_reduce({amounts}, lambda a, b: (a + b)::DECIMAL(38, 18), 0::DECIMAL(38, 18))"
-
-
-def tag_union(at: Nested, *paths: str) -> str:
-    """SQL for one MAP of every label and tag of a row; of a key that repeats, the first value counts.
-
-    A system label keeps its full key, which contains a slash or the prefix `goog-`, and so cannot hide a
-    user's own.
-    """
-    lists = [f"coalesce({at.records(path, *_PAIR)}, [])" for path in paths if at.has(path)]
-    if not lists:
-        return "NULL"
-    every = lists[0] if len(lists) == 1 else f"list_concat({', '.join(lists)})"
-    texts = f"list_transform({every}, lambda p: {{'key': p.key, 'value': txt(p.value)}})"
-    filled = f"list_filter({texts}, lambda p: p.key IS NOT NULL AND p.value IS NOT NULL)"
-    first = "list_filter(l, lambda p, i: list_position(list_transform(l, lambda q: q.key), p.key) = i)"
-    return bound(filled, "l", f"CASE WHEN len(l) > 0 THEN map_from_entries({first}) END")
 
 
 def columns(header: Header) -> Mapping[str, str]:
@@ -208,4 +184,4 @@ def _place(it: _Line) -> dict[str, str]:
 EXPORT = Format("gcp-export", "gcp", is_export, columns, needs=NEEDS)
 
 
-FORMATS = (EXPORT,)
+FORMATS = (EXPORT, FOCUS)

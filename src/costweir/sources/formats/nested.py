@@ -173,9 +173,15 @@ def _respelt(text: str) -> str:
 
 def _records_of_json(json: str, fields: tuple[str, ...]) -> str:
     """The branches of a CASE that read a list, or an object as pairs; neither hits when the JSON is anything
-    else."""
+    else.
+
+    The FOCUS export writes the fields with capitals.
+    """
     shape = "[{" + ", ".join(f'"{field}": "VARCHAR"' for field in fields) + "}]"
-    listed = f"WHEN json_type({json}) = 'ARRAY' THEN from_json({json}, {literal(shape)})"
+    spelt = f"{json}::VARCHAR"
+    for field in fields:
+        spelt = f"replace({spelt}, '\"{field.capitalize()}\":', '\"{field}\":')"
+    listed = f"WHEN json_type({json}) = 'ARRAY' THEN from_json({spelt}, {literal(shape)})"
     if set(fields) != {"key", "value"}:
         return listed
     entries = f"map_entries(from_json({json}, '\"MAP(VARCHAR, VARCHAR)\"'))"
