@@ -1,7 +1,8 @@
-"""Says what a bill line means: model, token type, tokens per unit and the other slots, from mapping data alone.
+"""Says what a bill line means: model, token type, tokens per unit and the other slots, from mapping data
+alone.
 
-The law kept here (L5): nothing is guessed. A line that no rule knows stays `unknown` and is counted, and a model
-family is never read from a bare version.
+The law kept here (L5): nothing is guessed. A line that no rule knows stays `unknown` and is counted, and a
+model family is never read from a bare version.
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ from costweir.domain.charge import UNKNOWN
 from costweir.errors import UsageError
 from costweir.sources.meaning import data
 from costweir.sources.meaning.compose import Reading, compose
-from costweir.sources.meaning.forms import Form, load_forms
+from costweir.sources.meaning.forms import load_forms
 from costweir.sources.meaning.line import Line, Meaning
-from costweir.sources.meaning.lines import LineRule, LineRules
-from costweir.sources.meaning.models import Hit, ModelFinder, ModelRule
+from costweir.sources.meaning.lines import LineRule, LineRules, ServiceRules
+from costweir.sources.meaning.models import Hit, ModelFinder, ModelRule, better
 from costweir.sources.meaning.overrides import Overrides, load_overrides
 from costweir.sources.meaning.scope import AiScope
 from costweir.sources.meaning.slots import SlotReader, Slots
@@ -29,13 +30,13 @@ from costweir.sources.meaning.words import Cutter
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["ClassifyCounts", "Classifier", "Line", "Meaning", "classify_csv"]
+__all__ = ["Classifier", "ClassifyCounts", "Line", "Meaning", "classify_csv"]
 
 #: Columns that `classify_csv` needs, and those it uses when they are there.
 REQUIRED_COLUMNS = ("cloud", "service", "sku_or_usage_type", "unit")
 APPENDED_COLUMNS = (
-    "model", "token_type", "tokens_per_unit", "direction", "modality", "cache_action", "cache_ttl", "tier", "routing",
-    "rule_id", "confidence",
+    "model", "token_type", "tokens_per_unit", "direction", "modality", "cache_action", "cache_ttl", "tier",
+    "routing", "rule_id", "confidence",
 )  # fmt: skip
 
 _SERVICES_KEPT = 4096
@@ -48,7 +49,7 @@ class _Service:
     lower: str
     hit: Hit | None
     products: list[ModelRule]
-    rules: list[LineRule]
+    rules: ServiceRules
 
 
 class Classifier:
@@ -71,14 +72,15 @@ class Classifier:
 
     @classmethod
     def load(cls, overrides: Path | None = None) -> Classifier:
-        """The classifier with the shipped mapping data and, on top, the operator's exact mappings in `overrides`.
+        """The classifier with the shipped mapping data and, on top, the operator's exact mappings in
+        `overrides`.
 
         Raises ConfigError when that file is missing or wrong.
         """
         return cls(load_overrides(overrides) if overrides else None)
 
     def is_ai(self, cloud: str, service: str, text: str) -> bool:
-        """Whether a line is of an AI service (see `mappings/services.yaml`); for openai and anthropic always."""
+        """Whether a line is of an AI service (`mappings/services.yaml`); for openai and anthropic always."""
         return self._scope.holds(cloud, service, text)
 
     def classify(self, line: Line) -> Meaning:
@@ -92,23 +94,24 @@ class Classifier:
         form = forms.form_of(line.text)
         service = self._service(cloud, line.service)
         words = self._cutter.cut(forms.strip(line.text))
-        hit, rest = self._model(words, form, line.text, cloud, service)
+        hit, rest = self._model(words, line.text, cloud, service)
         slots = self._slots[cloud].read(rest.split())
         bag = frozenset(words.split())
-        rule = next((each for each in service.rules if each.holds(words, bag)), None)
+        rule = service.rules.first(words, bag)
         if not slots.routing and forms.routing_hint and forms.routing_hint.search(line.text):
             slots.routing = "regional"
         block = self._units.read(line.unit, cloud=cloud, form=form.id)
-        tokens, doubt = self._tokens(line, block, slots, hit, rule)
+        family = hit.family.metered if hit and self._units.trusts_family(cloud) else ""
+        tokens, doubt = self._tokens(line, block, slots, family, rule)
         return compose(Reading(form, hit, slots, rule, tokens, doubt))
 
     def _tokens(
-        self, line: Line, block: Block | None, slots: Slots, hit: Hit | None, rule: LineRule | None
+        self, line: Line, block: Block | None, slots: Slots, metered: str, rule: LineRule | None
     ) -> tuple[int | None, str]:
         if block is None or (rule and rule.never_tokens):
             return None, ""
-        metered = hit is not None and hit.family.metered == "tokens" and not rule and not slots.counts_other
-        said = slots.counts_tokens or (metered and bool(slots.direction or slots.cache))
+        implied = metered == "tokens" and not rule and not slots.counts_other
+        said = slots.counts_tokens or (implied and bool(slots.direction or slots.cache))
         if block.only_if_text and not said:
             return None, ""
         if line.unit_price is not None:
@@ -134,21 +137,15 @@ class Classifier:
             hit = self._models.find(self._cutter.cut(service), cloud=cloud, service=lower)
         return _Service(lower, hit, self._models.products_of(lower), self._lines.of(cloud, lower))
 
-    def _model(
-        self, words: str, form: Form, text: str, cloud: str, service: _Service
-    ) -> tuple[Hit | None, str]:
+    def _model(self, words: str, text: str, cloud: str, service: _Service) -> tuple[Hit | None, str]:
         hit = self._models.find(words, cloud=cloud, service=service.lower)
-        if form.vendor_id:
-            spelled = form.vendor_id.search(text)
-            if spelled:
-                named = words[hit.start : hit.end] if hit else ""
-                hit = self._models.from_vendor_id(
-                    spelled["vendor"], spelled["id"].lower(), hit=hit, named=named
-                )
-                at = words.find(" mantle ")
-                return hit, words[at:]
-        if hit is None:
-            hit = self._models.find_bare(words, products=service.products)
+        forms = self._forms[cloud]
+        spelled = forms.vendor_id.search(text) if forms.vendor_id else None
+        if spelled:
+            named = words[hit.start : hit.end] if hit else ""
+            hit = self._models.from_vendor_id(spelled["vendor"], spelled["id"].lower(), hit=hit, named=named)
+            return hit, self._cutter.cut(text[spelled.end() :])
+        hit = better(hit, self._models.find_bare(words, products=service.products))
         if hit is not None:
             return hit, f"{words[: hit.start]} | {words[hit.end :]}"
         return service.hit, words
@@ -169,13 +166,14 @@ class ClassifyCounts:
 def classify_csv(source: TextIO, target: TextIO, *, classifier: Classifier) -> ClassifyCounts:
     """Copies a CSV and appends what each row means (contract section 2). Row order is kept.
 
-    Reads `cloud,service,sku_or_usage_type,unit` and, if there, `region,unit_price,currency`; every other column is
-    copied and never looked at, except that an input column with the name of an appended one is dropped, so that the
-    answer stands once. The copy is faithful: cells that a spreadsheet would run as formulas are not altered here.
-    Raises UsageError when the header or a required column is missing, or a row is longer than the header.
+    Reads `cloud,service,sku_or_usage_type,unit` and, if there, `region,unit_price,currency`; every other
+    column is copied and never looked at, except that an input column with the name of an appended one is
+    dropped, so that the answer stands once. The copy is faithful: cells that a spreadsheet would run as
+    formulas are not altered here. Raises UsageError when the header or a required column is missing, or a row
+    is longer than the header.
     """
     rows = csv.reader(source)
-    header = [name.removeprefix("\ufeff") for name in next(rows, [])]
+    header = [name.removeprefix("\ufeff") for name in next(rows, list[str]())]
     places = {name.strip().lower(): place for place, name in reversed(list(enumerate(header)))}
     missing = [name for name in REQUIRED_COLUMNS if name not in places]
     if missing:
@@ -186,7 +184,7 @@ def classify_csv(source: TextIO, target: TextIO, *, classifier: Classifier) -> C
     kept = [place for place, name in enumerate(header) if name.strip().lower() not in APPENDED_COLUMNS]
     writer = csv.writer(target, lineterminator="\n")
     writer.writerow([*(header[place] for place in kept), *APPENDED_COLUMNS])
-    by_confidence = dict.fromkeys(("high", "medium", "low", "none"), 0)
+    by_confidence: dict[str, int] = {"high": 0, "medium": 0, "low": 0, "none": 0}
     unknown = 0
     for row in rows:
         if not row:
@@ -196,11 +194,11 @@ def classify_csv(source: TextIO, target: TextIO, *, classifier: Classifier) -> C
                 f"Line {rows.line_num} of the CSV has {len(row)} cells, its header has {len(header)}.",
                 hint="Quote cells that contain commas.",
             )
-        row += [""] * (len(header) - len(row))
-        meaning = classifier.classify(_line(row, places))
+        cells = [*row, *[""] * (len(header) - len(row))]
+        meaning = classifier.classify(_line(cells, places))
         by_confidence[meaning.confidence] += 1
         unknown += meaning.model == UNKNOWN
-        writer.writerow([*(row[place] for place in kept), *_cells(meaning)])
+        writer.writerow([*(cells[place] for place in kept), *_answer(meaning)])
     return ClassifyCounts(rows=sum(by_confidence.values()), **by_confidence, unknown_model=unknown)
 
 
@@ -223,6 +221,6 @@ def _line(row: list[str], places: dict[str, int]) -> Line:
     )
 
 
-def _cells(meaning: Meaning) -> list[str]:
+def _answer(meaning: Meaning) -> list[str]:
     values = (getattr(meaning, name) for name in APPENDED_COLUMNS)
     return ["" if value is None else str(value) for value in values]

@@ -1,1 +1,3 @@
-"""How one bill line is read: words, model families, slots and units, each from the data in `sources/mappings`."""
+"""How one bill line is read: words, model families, slots and units, each from the data in
+`sources/mappings`.
+"""

@@ -41,7 +41,7 @@ def _special(reading: Reading, rule: LineRule) -> Meaning:
         model=hit.model if hit else UNKNOWN,
         tokens_per_unit=reading.tokens,
         modality=rule.modality,
-        tier=rule.tier or slots.tier,
+        tier=rule.tier or slots.tier.replace("standard", ""),
         routing=slots.routing,
         rule_id=f"{rule.id}/{hit.rule}" if hit else rule.id,
         confidence="medium" if reading.doubt or (hit and hit.derived) else "high",
@@ -122,4 +122,4 @@ def _confidence(reading: Reading, token_type: str) -> str:
         return "low" if slots.direction or slots.cache or slots.modality else "none"
     if token_type == "other" and hit.family.metered == "tokens":  # noqa: S105
         return "low"
-    return "medium" if hit.derived or reading.doubt else "high"
+    return "medium" if hit.derived or reading.doubt or slots.unread else "high"

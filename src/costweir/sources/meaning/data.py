@@ -1,4 +1,6 @@
-"""Reads the mapping data that ships with Costweir, and the digest that tells whether a meaning could have changed."""
+"""Reads the mapping data that ships with Costweir, and the digest that tells whether a meaning could have
+changed.
+"""
 
 from __future__ import annotations
 

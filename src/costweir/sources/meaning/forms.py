@@ -9,12 +9,11 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """One way to write a line: its id, what it means when no routing is said, and where it spells a vendor's id."""
+    """One way to write a line: its id, its sign in the text, and its routing when none is said."""
 
     id: str
     has: str
     routing: str
-    vendor_id: re.Pattern[str] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +22,10 @@ class CloudForms:
 
     forms: tuple[Form, ...]
     prefix: re.Pattern[str] | None
-    inner_prefix: re.Pattern[str] | None
+    region_inside: re.Pattern[str] | None
     routing_hint: re.Pattern[str] | None
     names_model: re.Pattern[str] | None
+    vendor_id: re.Pattern[str] | None
 
     def form_of(self, text: str) -> Form:
         """The first form whose sign stands in `text`; the last one has no sign and takes the rest."""
@@ -35,8 +35,8 @@ class CloudForms:
         """`text` without its region codes, which never change the meaning."""
         if self.prefix:
             text = self.prefix.sub("", text, count=1)
-        if self.inner_prefix:
-            text = self.inner_prefix.sub("", text)
+        if self.region_inside:
+            text = self.region_inside.sub("", text)
         return text
 
 
@@ -47,14 +47,12 @@ def load_forms(data: dict[str, Any]) -> dict[str, CloudForms]:
 
 def _cloud(content: dict[str, Any]) -> CloudForms:
     return CloudForms(
-        forms=tuple(
-            Form(each["id"], each["has"], each.get("routing", ""), _compiled(each.get("vendor_id")))
-            for each in content["forms"]
-        ),
+        forms=tuple(Form(each["id"], each["has"], each.get("routing", "")) for each in content["forms"]),
         prefix=_compiled(content.get("prefix")),
-        inner_prefix=_compiled(content.get("inner_prefix")),
+        region_inside=_compiled(content.get("region_inside")),
         routing_hint=_compiled(content.get("regional_if")),
         names_model=_compiled(content.get("service_names_model")),
+        vendor_id=_compiled(content.get("vendor_id")),
     )
 
 

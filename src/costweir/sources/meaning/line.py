@@ -29,9 +29,10 @@ class Line:
 class Meaning:
     """What a line is about. Every text is lower case and empty where the line does not say it.
 
-    `direction` is input, output, cache_read or cache_write. `tokens_per_unit` is None where the unit is not tokens.
-    `confidence` is high when every slot came from a specific rule, medium when the model id was derived or a slot
-    was inferred, low when the model is unknown but the kind of line is clear, none when nothing was recognised.
+    `direction` is input, output, cache_read or cache_write. `tokens_per_unit` is None where the unit is not
+    tokens. `confidence` is high when every slot came from a specific rule, medium when the model id was
+    derived or a slot was inferred, low when the model is unknown but the kind of line is clear, none when
+    nothing was recognised.
     """
 
     model: str = UNKNOWN

@@ -8,10 +8,16 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _PART = re.compile(r"\[([^\]]*)\]|\{(\w+)(?:\|(\w+))?\}")
-_DATE = re.compile(r"(?:-v\d+)?(?::\d+)?$|-20\d{6}(?=-|:|$)|-2[3-9](?:0[1-9]|1[0-2])(?=-|:|$)")
+_LETTERS = re.compile(r"[^a-z0-9]")
+#: What may follow a model's name in a vendor's id: a release date and Bedrock's version.
+_RELEASE = re.compile(r"(?:20\d{6}|2[3-9]\d\d)?(?:v\d+|\d{1,2})?")
+_STAMP = re.compile(r"-20\d{6}|-2[3-9](?:0[1-9]|1[0-2])(?=-|:|$)|-v\d+:\d+$|:\d+$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +36,7 @@ class Family:
 class Hit:
     """A model that was found, the rule that found it, and the piece `start:end` of the text that names it.
 
-    `weight` is the length of all that the rule matched, context included; of two hits the heavier one wins.
+    Of two hits the one with the higher `rank` is believed (see `ModelRule.rank`).
     """
 
     model: str
@@ -38,8 +44,7 @@ class Hit:
     rule: str
     start: int = 0
     end: int = 0
-    weight: int = 0
-    order: int = 0
+    rank: tuple[int, bool, int] = (0, False, 0)
     derived: bool = False
 
 
@@ -58,13 +63,21 @@ class ModelRule:
     cloud: str
     service: re.Pattern[str] | None
 
+    def holds_for(self, cloud: str, service: str) -> bool:
+        """Whether the rule may be used for a cloud and a service (lower case)."""
+        return self.cloud in ("", cloud) and (self.service is None or bool(self.service.search(service)))
+
+    def rank(self, found: re.Match[str]) -> tuple[int, bool, int]:
+        """How much a match weighs: the longer name, then a known before a derived one, then the earlier."""
+        return found.end() - found.start(), not self.derived, -self.order
+
     def hit(self, found: re.Match[str]) -> Hit:
         """The hit for a match of `pattern`."""
         groups = found.groupdict()
         whole = "model" if groups.get("model") else 0
         return Hit(
             self._render(groups), self.family, self.id, found.start(whole), found.end(whole),
-            weight=found.end() - found.start(), order=self.order, derived=self.derived,
+            rank=self.rank(found), derived=self.derived,
         )  # fmt: skip
 
     def _render(self, groups: dict[str, str | None]) -> str:
@@ -114,57 +127,43 @@ class ModelFinder:
 
     def find(self, words: str, *, cloud: str, service: str) -> Hit | None:
         """The longest model name in `words` (as cut by `Cutter`), or None. `service` is lower case."""
-        best: Hit | None = None
-        tried: set[int] = set()
-        for word in self._words.intersection(words.split()):
-            for rule in self._index.by_word[word]:
-                if id(rule) in tried:
-                    continue
-                tried.add(id(rule))
-                if (rule.cloud and rule.cloud != cloud) or (
-                    rule.service and not rule.service.search(service)
-                ):
-                    continue
-                found = rule.pattern.search(words)
-                if found:
-                    best = _better(best, rule.hit(found))
-        return best
+        rules = {
+            rule.order: rule
+            for word in self._words.intersection(words.split())
+            for rule in self._index.by_word[word]
+            if rule.holds_for(cloud, service)
+        }
+        return _heaviest((rule, rule.pattern.search(words)) for rule in rules.values())
 
     def find_bare(self, words: str, *, products: list[ModelRule]) -> Hit | None:
         """The model a text starts with when only its product names the family; see `products_of`."""
-        best: Hit | None = None
-        for rule in products:
-            found = rule.pattern.match(words)
-            if found:
-                best = _better(best, rule.hit(found))
-        return best
+        return _heaviest((rule, rule.pattern.match(words)) for rule in products)
 
     def products_of(self, service: str) -> list[ModelRule]:
         """The rules that hold inside one product (lower case)."""
         return [rule for rule in self._index.products if rule.service and rule.service.search(service)]
 
     def from_vendor_id(self, vendor: str, name: str, *, hit: Hit | None, named: str) -> Hit | None:
-        """The model of a `vendor.name` pair: the family's reading when it covers the name, else the name itself.
+        """The model of a `vendor.name` pair: what the family reads when it covers the name, else the name.
 
         `named` is the text of `hit`; release dates and Bedrock's `-v1:0` are left out.
         """
-        plain = _DATE.sub("", name)
-        plain = _DATE.sub("", plain)
-        if hit and named and named.split()[-1] in plain.replace("-", " ").replace(".", " ").split()[-1:]:
-            return hit
-        if hit and re.sub(r"\W", "", named).endswith(re.sub(r"\W", "", plain)):
-            return hit
+        whole = vendor + _LETTERS.sub("", name)
+        at = whole.rfind(_LETTERS.sub("", named)) if hit else -1
+        if hit and vendor.startswith(whole[: max(at, 0)]) and at >= 0:
+            rest = whole[at + len(_LETTERS.sub("", named)) :]
+            if _RELEASE.fullmatch(rest):
+                return hit
+        plain = _STAMP.sub("", name)
         if re.fullmatch(r"[a-z]{1,2}\d[\w.]*", plain):
             plain = f"{vendor}-{plain}"
         family = hit.family if hit else self._index.vendors.get(vendor)
         return Hit(plain, family or Family("vendor", vendor, "tokens", "text"), "vendor-id", derived=True)
 
     def _add(self, source: dict[str, Any]) -> None:
-        rules: list[ModelRule] = []
         for entry in source.get("products", []):
             self._index.products.append(self._rule(source, entry, anchored=True))
-        for entry in source["rules"]:
-            rules.append(self._rule(source, entry, anchored=False))
+        rules = [self._rule(source, entry, anchored=False) for entry in source["rules"]]
         for word in source["words"]:
             self._index.by_word.setdefault(word, []).extend(rules)
         for vendor in source.get("vendors", []):
@@ -202,7 +201,18 @@ class ModelFinder:
         )
 
 
-def _better(best: Hit | None, other: Hit) -> Hit:
-    if best is None:
-        return other
-    return max(best, other, key=lambda hit: (not hit.derived, hit.weight, -hit.order))
+def better(best: Hit | None, other: Hit | None) -> Hit | None:
+    """The hit of higher rank, or the only one."""
+    if best is None or other is None:
+        return best or other
+    return max(best, other, key=lambda hit: hit.rank)
+
+
+def _heaviest(matches: Iterable[tuple[ModelRule, re.Match[str] | None]]) -> Hit | None:
+    best: tuple[tuple[int, bool, int], ModelRule, re.Match[str]] | None = None
+    for rule, found in matches:
+        if found is not None:
+            rank = rule.rank(found)
+            if best is None or rank > best[0]:
+                best = (rank, rule, found)
+    return best[1].hit(best[2]) if best else None

@@ -1,4 +1,4 @@
-"""Which services are AI services: ids, names and patterns per cloud, with SKU patterns for services that mix."""
+"""Which services are AI services: ids and patterns per cloud, with text patterns for services that mix."""
 
 from __future__ import annotations
 

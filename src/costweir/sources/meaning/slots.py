@@ -1,7 +1,7 @@
 """Reads the slots of a line from the words that are left beside the model's name.
 
-Phrases win over single words; cache words beat direction words by slot, not by position; the first direction wins,
-because a Google SKU may say "output token count ... short input text".
+Phrases win over single words; cache words beat direction words by slot, not by position; the first direction
+wins, because a Google SKU may say "output token count ... short input text".
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _SINGLE = ("direction", "tier", "routing", "ttl", "band", "kind")
 
 @dataclass(slots=True)
 class Slots:
-    """What the words of a line say, before any default is filled in."""
+    """What the words of a line say, before any default is filled in; `unread` when a word is not known."""
 
     direction: str = ""
     cache: str = ""
@@ -26,6 +26,7 @@ class Slots:
     kind: str = ""
     counts_tokens: bool = False
     counts_other: bool = False
+    unread: bool = False
 
     def take(self, means: dict[str, str]) -> None:
         """Takes in what one word or phrase says."""
@@ -33,7 +34,7 @@ class Slots:
             if slot == "cache":
                 self.cache = value if value == "write" or not self.cache else self.cache
             elif slot == "modality":
-                self.modality = value if self.modality in ("", "text") else self.modality
+                self.modality = value if self.modality in ("", "text", "embedding") else self.modality
             elif slot == "quantity":
                 self.counts_tokens |= value == "tokens"
                 self.counts_other |= value != "tokens"
@@ -73,4 +74,6 @@ class SlotReader:
                     slots.take(means)
                     skip = len(rest)
                     break
+            else:
+                slots.unread |= word.isalpha() and len(word) > 1
         return slots

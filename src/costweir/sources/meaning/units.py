@@ -1,4 +1,6 @@
-"""How many tokens one billed unit is. The unit decides; the text is asked only where a block could be of anything."""
+"""How many tokens one billed unit is. The unit decides; the text is asked only where a block could be of
+anything.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,7 @@ _MILLION = Decimal(1_000_000)
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A unit that was read: `tokens` per unit, whether only the text can say that it is tokens, and how sure."""
+    """A unit that was read: `tokens` in it, whether only the text can say so, and whether it was inferred."""
 
     tokens: int
     only_if_text: bool
@@ -28,12 +30,13 @@ class UnitReader:
         self._blocks: dict[str, dict[str, int]] = data["tokens_if_text"]
         self._absent = frozenset(data["absent"])
         self._absent_block: dict[str, int] = data["absent_block"]
+        self._must_say = frozenset(data["text_must_say_tokens"])
         bounds = data["plausible_usd_per_million"]
         self._least, self._most = Decimal(bounds["least"]), Decimal(bounds["most"])
 
     def read(self, unit: str, *, cloud: str, form: str) -> Block | None:
-        """The block of `unit`, or None where it is never tokens (hours, images, characters, TPM-hours ...)."""
-        plain = unit.strip().lower()
+        """The block of `unit`, or None where it is never tokens (hours, images, characters, TPM-hours)."""
+        plain = unit.strip().lower().replace(",", "")
         found = self._always.fullmatch(plain)
         if found:
             count = re.sub(r"[.,]", "", found["n"]) or "1"
@@ -45,10 +48,15 @@ class UnitReader:
             return Block(self._absent_block[form], only_if_text=True, inferred=True)
         return None
 
+    def trusts_family(self, cloud: str) -> bool:
+        """Whether a line of a token model may be tokens without saying so (AWS always says so)."""
+        return cloud not in self._must_say
+
     def check(self, tokens: int, price: Decimal, currency: str) -> int:
         """`tokens`, or the only one of 1, 1K and 1M at which `price` per unit is a price models are sold at.
 
-        Nothing is changed when the price is plausible, zero, not in US dollars, or when several candidates fit.
+        Nothing is changed when the price is plausible, zero, not in US dollars, or when several candidates
+        fit.
         """
         if currency.upper() not in ("", "USD") or price <= 0 or self._fits(price, tokens):
             return tokens

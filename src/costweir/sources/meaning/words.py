@@ -1,7 +1,8 @@
-"""Cuts a bill's text into words, so that `Claude4.6Sonnet`, `claude-4.6-sonnet` and `Claude 4.6 Sonnet` read alike.
+"""Cuts a bill's text into words, so that `Claude4.6Sonnet`, `claude-4.6-sonnet` and `Claude 4.6 Sonnet` read
+alike.
 
-Case changes and letter-digit borders are word borders; versions (`v3.1`, `k2.5`, `o3`) and sizes (`405b`, `8x7b`,
-`16k`) stay whole.
+Case changes and letter-digit borders are word borders; versions (`v3.1`, `k2.5`, `o3`) and sizes (`405b`,
+`8x7b`, `16k`) stay whole.
 """
 
 from __future__ import annotations
