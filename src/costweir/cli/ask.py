@@ -108,6 +108,8 @@ def show_answer(answer: Answer) -> None:
     ]
     note(f"{answer.question} ({_days(answer)})")
     show_table([*answer.rows, *foot], headings)
+    if not answer.as_of:
+        note("Nothing was loaded yet. Try `costweir demo`, or `costweir pull files PATH`.")
     for item in answer.excluded:
         amount = f" ({item.amount} {item.currency})" if item.amount else ""
         note(f"excluded: {item.text}{amount}")

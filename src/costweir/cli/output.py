@@ -145,11 +145,13 @@ def write(text: str) -> None:
 
 
 def cell_text(value: object) -> str:
-    """A cell as text: nothing is empty, truth is yes or no, a list or table is JSON."""
+    """A cell as text: nothing is empty, truth is yes or no, a list of texts has commas, a table is JSON."""
     if value is None:
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, list | tuple) and all(isinstance(item, str) for item in value):  # pyright: ignore[reportUnknownVariableType]
+        return ", ".join(value)  # pyright: ignore[reportUnknownArgumentType]
     if isinstance(value, Mapping | list | tuple):
         return json.dumps(value, ensure_ascii=False, default=_plain)
     return str(value)

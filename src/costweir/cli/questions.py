@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from costweir.cli.frame import Command
-from costweir.cli.output import columns, show_rows
+from costweir.cli.output import columns, note, show_rows
 from costweir.cli.session import open_desk
 
 
@@ -14,4 +14,5 @@ def questions() -> None:
     """List the questions that `ask` answers."""
     with open_desk() as desk:
         rows = desk.questions()
-    show_rows("questions", rows, columns("id", "title", "dimensions"))
+    show_rows("questions", rows, columns("id", "title"))
+    note("`--json` lists the dimensions of each, for --by and --where.")
