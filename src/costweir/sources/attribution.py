@@ -1,4 +1,5 @@
-"""Who a line is for: ordered rules as data, written once as SQL and once as plain Python that the SQL has to agree with.
+"""Who a line is for: ordered rules as data, written once as SQL and once as plain Python that the SQL has to
+agree with.
 
 A line that no rule knows is `untagged`, which is a member like any other (law L4).
 """
@@ -32,7 +33,8 @@ _LEAD = re.compile(r"^(resourcetags/user:|iamprincipal/|user:|user_)")
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One way to find out a customer, project or feature. What `keys`, `pattern` and `values` mean depends on `kind`."""
+    """One way to find out a customer, project or feature. What `keys`, `pattern` and `values` mean depends
+    on `kind`."""
 
     name: str
     kind: str
@@ -62,11 +64,16 @@ class AttributionRules:
 
     @classmethod
     def load(cls, path: Path | None = None) -> AttributionRules:
-        """The rules that come with Costweir, each field replaced by that of the file at `path` where it has one.
+        """The rules that come with Costweir, each field replaced by that of the file at `path` where it has
+        one.
 
         Raises ConfigError for a file that is not such a list of rules.
         """
-        shipped = resources.files("costweir.sources").joinpath("mappings/attribution.yaml").read_text(encoding="utf-8")
+        shipped = (
+            resources.files("costweir.sources")
+            .joinpath("mappings/attribution.yaml")
+            .read_text(encoding="utf-8")
+        )
         fields = _parse(shipped, "attribution.yaml")
         if path is not None:
             try:
@@ -81,7 +88,12 @@ class AttributionRules:
     @classmethod
     def from_json(cls, data: Mapping[str, Sequence[Mapping[str, object]]]) -> AttributionRules:
         """Reads what `to_json` wrote."""
-        return cls(**{name: tuple(_rule(item, "attribution rules") for item in data.get(name, ())) for name in FIELDS})
+        return cls(
+            **{
+                name: tuple(_rule(item, "attribution rules") for item in data.get(name, ()))
+                for name in FIELDS
+            }
+        )
 
     def to_json(self) -> dict[str, list[dict[str, object]]]:
         """The rules in the form of the file."""
@@ -97,14 +109,16 @@ class AttributionRules:
         return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()
 
     def with_accounts(self, values: Mapping[str, str], *, to: str = "customer") -> AttributionRules:
-        """These rules with one more at the end: `values` maps linked account, project or subscription to `to`."""
+        """These rules with one more at the end: `values` maps linked account, project or subscription to
+        `to`."""
         rule = Rule("account-map", "account_map", values=dict(values))
         fields = {name: self.of(name) + ((rule,) if name == to else ()) for name in FIELDS}
         return AttributionRules(**fields)
 
 
 def attribute(rules: Sequence[Rule], facts: LineFacts) -> tuple[str, str]:
-    """The member and the name of the rule that gave it: `("untagged", "")` when none did. The reference for the SQL."""
+    """The member and the name of the rule that gave it: `("untagged", "")` when none did. The reference for
+    the SQL."""
     for rule in rules:
         value = _VALUE[rule.kind](rule, facts)
         if value:
@@ -113,7 +127,8 @@ def attribute(rules: Sequence[Rule], facts: LineFacts) -> tuple[str, str]:
 
 
 def plain_key(key: str) -> str:
-    """A tag key without prefix, letter case, blanks and signs: `resourceTags/user:Customer-Id` is `customerid`."""
+    """A tag key without prefix, letter case, blanks and signs: `resourceTags/user:Customer-Id` is
+    `customerid`."""
     return _SIGNS.sub("", _LEAD.sub("", key.lower()))
 
 
@@ -162,7 +177,8 @@ _VALUE = {
 
 
 def group_pattern(pattern: str) -> str:
-    """`rg-customer-{id}-{env}` as a regular expression over a lower-case resource group; `{env}` has no hyphen."""
+    """`rg-customer-{id}-{env}` as a regular expression over a lower-case resource group; `{env}` has no
+    hyphen."""
     parts = re.split(r"(\{id\}|\{env\})", pattern.lower())
     words = {"{id}": "(.+)", "{env}": "[^-]+"}
     return "^" + "".join(words.get(part, re.escape(part).replace(r"\-", "-")) for part in parts) + "$"
@@ -172,8 +188,9 @@ def rule_sql(rules: Sequence[Rule]) -> str:
     """SQL that gives the member and its rule as one text, from the columns `line_tags` (MAP of filled texts),
     `x_principal`, `resource_id`, `x_resource_group` and `sub_account_id`. It says what `attribute` says.
 
-    The text is the number of the rule in four digits and the member, or NULL; `member_sql` and `name_sql` take it
-    apart. Every term stands in it once: DuckDB works out what stands twice for every row, found or not.
+    The text is the number of the rule in four digits and the member, or NULL; `member_sql` and `name_sql`
+    take it apart. Every term stands in it once: DuckDB works out what stands twice for every row, found or
+    not.
     """
     terms = [f"'{number:04d}' || {_sql(rule)}" for number, rule in enumerate(rules)]
     return f"coalesce({', '.join([*terms, 'NULL'])})"
@@ -215,11 +232,15 @@ def _parse(text: str, where: str) -> dict[str, tuple[Rule, ...]]:
     except yaml.YAMLError as error:
         raise ConfigError(f"{where} is not YAML.", hint=f"The parser says: {error}") from error
     if not isinstance(data, Mapping):
-        raise ConfigError(f"{where} is not a list of rules.", hint="Start it with customer:, project: or feature:.")
+        raise ConfigError(
+            f"{where} is not a list of rules.", hint="Start it with customer:, project: or feature:."
+        )
     data = cast("Mapping[str, object]", data)
     unknown = sorted(set(data) - {"version", *FIELDS})
     if unknown:
-        raise ConfigError(f"{where} has the unknown field {unknown[0]}.", hint=f"Fields are {', '.join(FIELDS)}.")
+        raise ConfigError(
+            f"{where} has the unknown field {unknown[0]}.", hint=f"Fields are {', '.join(FIELDS)}."
+        )
     return {
         name: tuple(_rule(item, where) for item in cast("Sequence[Mapping[str, object]]", data[name] or ()))
         for name in FIELDS
@@ -230,7 +251,9 @@ def _parse(text: str, where: str) -> dict[str, tuple[Rule, ...]]:
 def _rule(item: Mapping[str, object], where: str) -> Rule:
     kind = next((kind for kind in KINDS if kind in item), "")
     if not kind or set(item) - {"name", kind}:
-        raise ConfigError(f"A rule in {where} has to have a name and one of {', '.join(KINDS)}: {dict(item)}.")
+        raise ConfigError(
+            f"A rule in {where} has to have a name and one of {', '.join(KINDS)}: {dict(item)}."
+        )
     name, value = str(item.get("name") or kind), item[kind]
     if kind == "tag":
         keys = [value] if isinstance(value, str) else cast("Sequence[object]", value)
@@ -247,7 +270,9 @@ def _pattern(kind: str, pattern: str, where: str) -> str:
     try:
         groups = re.compile(group_pattern(pattern) if kind == "resource_group" else pattern).groups
     except re.error as error:
-        raise ConfigError(f"The pattern {pattern!r} in {where} is not a regular expression: {error}.") from error
+        raise ConfigError(
+            f"The pattern {pattern!r} in {where} is not a regular expression: {error}."
+        ) from error
     if groups < 1:
         raise ConfigError(
             f"The pattern {pattern!r} in {where} has no part that is the value.",

@@ -1,66 +1,210 @@
-"""Finds bill files behind paths, folders, globs and URLs, reads their manifests, and never takes one content twice."""
+"""Finds bill files behind paths, folders, globs and URLs. Manifests decide which run of a month counts, and
+a content that lies there twice is read once."""
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 
-from costweir.errors import UsageError
+from costweir.errors import SourceRejected, UsageError
 from costweir.sources.formats.format import BillFile
+from costweir.sources.staging.manifests import Manifest, place_of, read_manifest
+from costweir.sources.staging.objects import fetch, is_url
 
-_URL = re.compile(r"(s3|az|azure|abfss?|adl|gs|gcs)://", re.IGNORECASE)
-_LITTER = re.compile(r"^[._]|\.(?:sql|yml|yaml|md|txt|crc|md5|sha256|html|pdf|lock|py)$", re.IGNORECASE)
+#: Files that lie next to bills and are none. A file that is named by itself is always looked into.
+_LITTER = re.compile(r"^[._]|\.(?:sql|yml|yaml|toml|md|txt|crc|md5|sha256|html|pdf|lock|py)$", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A file on this machine, and what it is called where it came from. `group` is the folder it was found in."""
+    """A file on this machine, and what it is called where it came from."""
 
     local: Path
     bill: BillFile
-    group: str
+
+    @property
+    def name(self) -> str:
+        """The URL or path, for messages."""
+        return self.bill.url or str(self.bill.path)
 
 
-def discover(paths: Sequence[str], *, work: Path) -> list[Found]:
-    """The bill files behind `paths`, in the order of their names. Raises UsageError when a path leads nowhere."""
-    found: list[Found] = []
-    seen: set[str] = set()
+@dataclass(slots=True)
+class Discovery:
+    """The bill files, and those that must not be read, each with the reason."""
+
+    files: list[Found] = field(default_factory=list[Found])
+    refused: list[tuple[Found, SourceRejected]] = field(default_factory=list[tuple[Found, SourceRejected]])
+
+
+def discover(
+    paths: Sequence[str], *, work: Path, progress: Callable[[str, int], None] | None = None
+) -> Discovery:
+    """The bill files behind `paths`. URLs are fetched into `work`; `progress` gets each file and its bytes.
+
+    Raises UsageError when a path leads nowhere, ConfigError when the `objects` extra is missing, and
+    Unreachable, NotAllowed or NotFound for a URL that cannot be read.
+    """
+    every: list[Found] = []
+    named: set[Path] = set()
     for text in paths:
-        for path in _local(text):
-            digest = content_hash(path)
-            if digest in seen:
-                continue
-            seen.add(digest)
-            bill = BillFile(PurePosixPath(path.as_posix()), "", path.stat().st_size, digest)
-            found.append(Found(path, bill, str(path.parent)))
-    return found
+        if is_url(text):
+            every.extend(_fetched(text, work, progress))
+            continue
+        for local in _local(text):
+            if local not in named:
+                named.add(local)
+                every.append(_found(local))
+    manifests = {
+        id(item): manifest for item in every if (manifest := read_manifest(item.local, item.bill.path))
+    }
+    every.extend(_listed(every, manifests, named))
+    return _chosen(every, manifests)
+
+
+def _listed(every: Sequence[Found], manifests: Mapping[int, Manifest], named: set[Path]) -> list[Found]:
+    """The files that a manifest names and that lie beside it, when the manifest was all that was given."""
+    more: list[Found] = []
+    for item in every:
+        manifest = manifests.get(id(item))
+        if manifest is None or item.bill.url or item.local.parent.as_posix() != str(item.bill.path.parent):
+            continue
+        for name in manifest.names:
+            beside = item.local.parent / PurePosixPath(name).name
+            if beside.is_file() and beside not in named:
+                named.add(beside)
+                more.append(_found(beside))
+    return more
+
+
+def _chosen(every: Sequence[Found], manifests: Mapping[int, Manifest]) -> Discovery:
+    result = Discovery()
+    groups: dict[tuple[str, str], list[Found]] = {}
+    by_group: dict[tuple[str, str], list[Manifest]] = {}
+    for item in every:
+        group = place_of(item.bill.path).group
+        if id(item) in manifests:
+            by_group.setdefault(group, []).append(manifests[id(item)])
+        else:
+            groups.setdefault(group, []).append(item)
+    for group, files in groups.items():
+        _choose(files, by_group.get(group, []), result, month=group[1])
+    result.files = list(_once(result.files))
+    return result
+
+
+def _choose(files: list[Found], manifests: list[Manifest], result: Discovery, *, month: str) -> None:
+    """Keeps the files of the run that counts. The manifest nearest to the month's own folder names it."""
+    files = [_of_run(item, manifests) for item in files]
+    binding = [manifest for manifest in manifests if manifest.kind == "aws"]
+    if not binding:
+        _without_manifest(files, result, month=month)
+        return
+    least = min(manifest.depth for manifest in binding)
+    top = [manifest for manifest in binding if manifest.depth == least]
+    if len({manifest.run for manifest in top}) > 1 and month:
+        _refuse(
+            files,
+            result,
+            f"{len(top)} runs of one month lie side by side and no manifest says which one counts.",
+        )
+        return
+    listed = [item for item in files if any(manifest.lists(item.bill.path) for manifest in top)]
+    missing = [name for manifest in top for name in manifest.absent([item.bill.path for item in listed])]
+    if missing and listed:
+        name = PurePosixPath(missing[0]).name
+        _refuse(listed, result, f"The manifest names {name}, which is not there: the bill is not complete.")
+    elif not missing:
+        result.files.extend(listed)
+    if not month:
+        result.files.extend(item for item in files if item not in listed)
+
+
+def _without_manifest(files: list[Found], result: Discovery, *, month: str) -> None:
+    """Of runs in folders named by their time the newest counts; of other runs nobody can say."""
+    runs = {place_of(item.bill.path).run for item in files}
+    aws_month = bool(month) and len(runs) > 1 and all(runs) and not any(item.bill.run_at for item in files)
+    if not aws_month or not month.startswith(("BILLING_PERIOD", "billing_period")):
+        result.files.extend(files)
+        return
+    if not all(re.match(r"\d{4}-?\d{2}-?\d{2}", run) for run in runs):
+        _refuse(
+            files,
+            result,
+            f"{len(runs)} runs of one month lie side by side and no manifest says which one counts.",
+        )
+        return
+    newest = max(runs)
+    result.files.extend(item for item in files if place_of(item.bill.path).run == newest)
+
+
+def _refuse(files: Iterable[Found], result: Discovery, message: str) -> None:
+    hint = "Give the top manifest with its files, or the files of one run only."
+    result.refused.extend((item, SourceRejected(message, hint=hint)) for item in files)
+
+
+def _of_run(item: Found, manifests: Sequence[Manifest]) -> Found:
+    """The file with the run that its manifest states, if one lists it."""
+    owner = next((manifest for manifest in manifests if manifest.lists(item.bill.path)), None)
+    if owner is None:
+        return item
+    return replace(item, bill=replace(item.bill, run=owner.run, run_at=owner.run_at))
+
+
+def _once(files: Iterable[Found]) -> Iterator[Found]:
+    seen: set[str] = set()
+    for item in files:
+        if item.bill.content_hash not in seen:
+            seen.add(item.bill.content_hash)
+            yield item
+
+
+def _fetched(url: str, work: Path, progress: Callable[[str, int], None] | None) -> Iterator[Found]:
+    for item in fetch(url, work=work, progress=progress):
+        name = PurePosixPath(item.path)
+        if not _is_litter(name.parts[-1:]):
+            bill = BillFile(name, item.url, item.size, content_hash(item.local), modified=item.modified)
+            yield Found(item.local, bill)
+
+
+def _found(local: Path) -> Found:
+    state = local.stat()
+    written = datetime.fromtimestamp(state.st_mtime, UTC)
+    return Found(
+        local,
+        BillFile(PurePosixPath(local.as_posix()), "", state.st_size, content_hash(local), modified=written),
+    )
 
 
 def _local(text: str) -> Iterator[Path]:
     path = Path(text).expanduser()
     if path.is_dir():
-        yield from sorted(item for item in path.rglob("*") if item.is_file() and not _is_litter(item, path))
+        for item in sorted(path.rglob("*")):
+            if item.is_file() and not _is_litter(item.relative_to(path).parts):
+                yield item
     elif path.is_file():
         yield path
     elif any(sign in text for sign in "*?["):
         matches = sorted(item for item in _glob(path) if item.is_file())
         if not matches:
-            raise UsageError(f"No file matches {text}.", hint="Quote the pattern, or give a folder.")
+            raise UsageError(f"No file matches {text}.", hint="Check the pattern, or give a folder.")
         yield from matches
     else:
         raise UsageError(f"There is no file or folder {text}.", hint="Give files, folders, globs or URLs.")
 
 
 def _glob(path: Path) -> Iterator[Path]:
-    anchor = Path(path.anchor) if path.anchor else Path()
-    yield from anchor.glob(str(path.relative_to(anchor)) if path.anchor else str(path))
+    if path.anchor:
+        yield from Path(path.anchor).glob(str(path.relative_to(path.anchor)))
+    else:
+        yield from Path().glob(str(path))
 
 
-def _is_litter(path: Path, root: Path) -> bool:
-    return any(_LITTER.search(part) for part in path.relative_to(root).parts)
+def _is_litter(parts: Sequence[str]) -> bool:
+    return any(_LITTER.search(part) for part in parts)
 
 
 def content_hash(path: Path) -> str:

@@ -1,6 +1,8 @@
-"""Turns bill files into Parquet that the warehouse can load, in a child process whose memory does not grow with them.
+"""Turns bill files into Parquet that the warehouse can load, in a child process whose memory does not grow
+with them.
 
-Law L7: rows in = stored + skipped + quarantined. Nothing is half loaded: a slot is staged with all its files or not.
+Law L7: rows in = stored + skipped + quarantined. Nothing is half loaded: a slot is staged with all its files
+or not.
 """
 
 from __future__ import annotations
@@ -36,9 +38,9 @@ def stage(
 ) -> Staged:
     """Reads bill files, folders, globs and URLs and writes one set of Parquet files a slot below `into`.
 
-    The result's `directory` is the caller's to remove once the slots are loaded; a run that fails removes its own.
-    Raises SourceRejected when no file could be read, UsageError and ConfigError for wrong paths and settings, and
-    Error when the disk is full, the memory limit is too low or the child was killed.
+    The result's `directory` is the caller's to remove once the slots are loaded; a run that fails removes
+    its own. Raises SourceRejected when no file could be read, UsageError and ConfigError for wrong paths and
+    settings, and Error when the disk is full, the memory limit is too low or the child was killed.
     """
     if not paths:
         raise UsageError("No file was given.", hint="Give files, folders, globs or URLs.")
@@ -63,7 +65,9 @@ def _run(job: Mapping[str, object], progress: Callable[[Progress], None] | None)
         text=True,
         encoding="utf-8",
     ) as child:
-        stdin, stdout, stderr = (cast("IO[str]", stream) for stream in (child.stdin, child.stdout, child.stderr))
+        stdin, stdout, stderr = (
+            cast("IO[str]", stream) for stream in (child.stdin, child.stdout, child.stderr)
+        )
         try:
             with contextlib.suppress(BrokenPipeError):
                 stdin.write(json.dumps(job))

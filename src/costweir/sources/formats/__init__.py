@@ -1,4 +1,5 @@
-"""The formats that can be read, the special ones before the general FOCUS file, and which one a header belongs to."""
+"""The formats that can be read, the special ones before the general FOCUS file, and which one a header
+belongs to."""
 
 from __future__ import annotations
 
@@ -9,7 +10,12 @@ from costweir.errors import ConfigError, SourceRejected
 from costweir.sources.formats.format import Format, Header
 
 #: Module and names of its formats, in the order they are asked.
-_SHELVES = (("aws", ("LEGACY", "CUR2")), ("gcp", ("FORMATS",)), ("azure", ("FORMATS",)), ("focus", ("FORMATS",)))
+_SHELVES = (
+    ("aws", ("LEGACY", "CUR2")),
+    ("gcp", ("FORMATS",)),
+    ("azure", ("FORMATS",)),
+    ("focus", ("FORMATS",)),
+)
 
 
 def registry() -> tuple[Format, ...]:
@@ -46,7 +52,7 @@ def recognise(header: Header, source: str, file: str) -> Format:
             hint=f"Use --source {other.source}, or --source auto.",
         )
     near = min(wanted, key=lambda item: _share_missing(item, header))
-    if source == "auto" and _share_missing(near, header) > 0.5:  # noqa: PLR2004
+    if source == "auto" and _share_missing(near, header) > 0.5:
         raise SourceRejected(
             f"{file} is not a bill that Costweir knows: its columns are {_few(tuple(header))}.",
             hint="Known are AWS CUR and CUR 2.0, GCP billing exports, Azure cost exports and FOCUS files.",
@@ -66,9 +72,13 @@ def _lacks(formats: Sequence[Format], header: Header) -> str:
     missing = near.missing(header)
     if not missing:
         return "its columns are of another kind"
-    return f"the column {missing[0]} is missing" if len(missing) == 1 else f"the columns {_few(missing)} are missing"
+    return (
+        f"the column {missing[0]} is missing"
+        if len(missing) == 1
+        else f"the columns {_few(missing)} are missing"
+    )
 
 
 def _few(names: Sequence[str]) -> str:
     shown = ", ".join(names[:8])
-    return shown if len(names) <= 8 else f"{shown} and {len(names) - 8} more"  # noqa: PLR2004
+    return shown if len(names) <= 8 else f"{shown} and {len(names) - 8} more"

@@ -1,7 +1,8 @@
 """AWS bills: the legacy Cost and Usage Report (slash and underscore headers) and CUR 2.0 of Data Exports.
 
-A marketplace line carries its model only in the product name, so the product name is the service the classifier sees.
-Costs follow the AWS documents on amortised data; the legal entity of a marketplace line is its publisher.
+A marketplace line carries its model only in the product name, so the product name is the service the
+classifier sees. Costs follow the AWS documents on amortised data; the legal entity of a marketplace line is
+its publisher.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ _MAPS = ("product", "resource_tags", "cost_category", "tags")
 
 
 def is_cur2(header: Header) -> bool:
-    """CUR 2.0 has nested columns (or their JSON text in a CSV) where the legacy report has one column a key."""
+    """CUR 2.0 has nested columns (or their JSON text in a CSV) where the legacy report has one column a
+    key."""
     return _complete(header) and any(name in header for name in _MAPS[:3])
 
 
@@ -112,7 +114,14 @@ def _entries(name: str, kind: str) -> str:
 def columns(header: Header) -> Mapping[str, str]:
     """The charge columns of a Cost and Usage Report, old or new."""
     it = _Lines(header)
-    return {**_bill(it), **_charge(it), **_costs(it), **_quantities(it), **_place(it), "line_tags": tags_of(header)}
+    return {
+        **_bill(it),
+        **_charge(it),
+        **_costs(it),
+        **_quantities(it),
+        **_place(it),
+        "line_tags": tags_of(header),
+    }
 
 
 def _bill(it: _Lines) -> dict[str, str]:
@@ -136,7 +145,8 @@ def _bill(it: _Lines) -> dict[str, str]:
 def _charge(it: _Lines) -> dict[str, str]:
     at = it.at
     return {
-        "charge_category": f"CASE WHEN {it.is_usage} THEN 'Usage' WHEN {it.kind} IN {PURCHASE} THEN 'Purchase' "
+        "charge_category": f"CASE WHEN {it.is_usage} THEN 'Usage' "
+        f"WHEN {it.kind} IN {PURCHASE} THEN 'Purchase' "
         f"WHEN {it.kind} IN ('Tax', 'Credit') THEN {it.kind} ELSE 'Adjustment' END",
         "charge_class": f"CASE WHEN {it.kind} = 'Refund' THEN 'Correction' END",
         "charge_description": at.text("line_item_line_item_description"),
@@ -147,8 +157,9 @@ def _charge(it: _Lines) -> dict[str, str]:
         "commitment_discount_id": at.text("savings_plan_savings_plan_a_r_n", "reservation_reservation_a_r_n"),
         "commitment_discount_type": f"CASE WHEN {it.kind} LIKE 'SavingsPlan%' THEN 'Savings Plan' "
         f"WHEN {it.kind} IN ('DiscountedUsage', 'RIFee') THEN 'Reserved Instance' END",
-        "commitment_discount_status": f"CASE WHEN {it.kind} IN ('SavingsPlanCoveredUsage', 'DiscountedUsage') "
-        f"THEN 'Used' WHEN {it.kind} IN ('SavingsPlanRecurringFee', 'RIFee') THEN 'Unused' END",
+        "commitment_discount_status": "CASE "
+        f"WHEN {it.kind} IN ('SavingsPlanCoveredUsage', 'DiscountedUsage') THEN 'Used' "
+        f"WHEN {it.kind} IN ('SavingsPlanRecurringFee', 'RIFee') THEN 'Unused' END",
         "x_operation": at.text("line_item_operation"),
         "x_line_type": it.kind,
         "x_principal": at.text("line_item_iam_principal"),
@@ -162,13 +173,17 @@ def _costs(it: _Lines) -> dict[str, str]:
             at.money("reservation_net_unused_amortized_upfront_fee_for_billing_period"),
             at.money("reservation_unused_amortized_upfront_fee_for_billing_period"),
         ),
-        coalesced(at.money("reservation_net_unused_recurring_fee"), at.money("reservation_unused_recurring_fee")),
+        coalesced(
+            at.money("reservation_net_unused_recurring_fee"), at.money("reservation_unused_recurring_fee")
+        ),
     )
     left = _sum(
         at.money("savings_plan_total_commitment_to_date"),
         f"-{at.money('savings_plan_used_commitment')}" if at.has("savings_plan_used_commitment") else "NULL",
     )
-    plan = at.money("savings_plan_net_savings_plan_effective_cost", "savings_plan_savings_plan_effective_cost")
+    plan = at.money(
+        "savings_plan_net_savings_plan_effective_cost", "savings_plan_savings_plan_effective_cost"
+    )
     reserved = at.money("reservation_net_effective_cost", "reservation_effective_cost")
     public = at.money("pricing_public_on_demand_cost")
     upfront = f"{it.kind} = 'Fee' AND {at.text('reservation_reservation_a_r_n')} IS NOT NULL"
@@ -180,7 +195,8 @@ def _costs(it: _Lines) -> dict[str, str]:
         f"WHEN {it.kind} IN ('SavingsPlanNegation', 'SavingsPlanUpfrontFee') OR ({upfront}) THEN 0 "
         f"WHEN {it.kind} = 'SavingsPlanRecurringFee' THEN {coalesced(left, it.billed)} "
         f"WHEN {it.kind} = 'RIFee' THEN {coalesced(unused, it.billed)} ELSE {it.billed} END",
-        # Marketplace lines have no public price of their own: what was charged before discounts stands for it.
+        # Marketplace lines have no public price of their own: what was charged before discounts stands for
+        # it.
         "list_cost": f"CASE WHEN {it.is_usage} THEN coalesce(nullif({public}, 0), {it.unblended}) "
         f"WHEN {it.kind} IN {PURCHASE} THEN {it.unblended} END",
         "contracted_cost": f"CASE WHEN {it.is_usage} OR {it.kind} IN {PURCHASE} THEN {it.unblended} END",
@@ -206,7 +222,8 @@ def _quantities(it: _Lines) -> dict[str, str]:
         "consumed_unit": unit,
         "pricing_quantity": used,
         "pricing_unit": unit,
-        "pricing_category": f"CASE WHEN {it.kind} = 'Usage' THEN 'Standard' WHEN {it.is_usage} THEN 'Committed' END",
+        "pricing_category": f"CASE WHEN {it.kind} = 'Usage' THEN 'Standard' "
+        f"WHEN {it.is_usage} THEN 'Committed' END",
         "line_unit": unit,
         "line_unit_price": at.money("pricing_public_on_demand_rate", "line_item_unblended_rate"),
     }

@@ -1,6 +1,8 @@
-"""FOCUS files: any of version 1.0 to 1.2 with the later names tolerated, and the two flavours that AWS exports.
+"""FOCUS files: any of version 1.0 to 1.2 with the later names tolerated, and the two flavours that AWS
+exports.
 
-The provider of a general file is who provides the service. A pricing currency called "Token" is money, not LLM tokens.
+The provider of a general file is who provides the service. A pricing currency called "Token" is money, not
+LLM tokens.
 """
 
 from __future__ import annotations
@@ -60,7 +62,8 @@ def columns(header: Header) -> Mapping[str, str]:
 
 
 def aws_columns(header: Header) -> Mapping[str, str]:
-    """The charge columns of an AWS FOCUS export; the usage type stands in x_UsageType (1.0) or SkuMeter (1.2)."""
+    """The charge columns of an AWS FOCUS export; the usage type stands in x_UsageType (1.0) or SkuMeter
+    (1.2)."""
     at = Columns(header)
     usage_type = at.text("x_UsageType", "SkuMeter")
     return {
@@ -128,10 +131,11 @@ def _read(at: Columns, kind: Kind, names: tuple[str, ...], day_first: str) -> st
 
 
 def _day_first(at: Columns) -> str:
-    """Whether d/m/y is meant: a billing month starts and ends on the first day, so only then both start with 1."""
+    """Whether d/m/y is meant: a billing month starts and ends on the first day, so only then both start with
+    1."""
     found = at.find("BillingPeriodStart", "BillingPeriodEnd")
     tests = [f"ltrim(split_part(trim({quoted(name)}::VARCHAR), '/', 1), '0') = '1'" for name in found]
-    return f"({' AND '.join(tests)})" if len(tests) == 2 else "false"  # noqa: PLR2004
+    return f"({' AND '.join(tests)})" if len(tests) == 2 else "false"
 
 
 def _tags(header: Header, at: Columns) -> dict[str, str]:

@@ -1,1 +1,2 @@
-"""What happens to bill files in the child process: opening, mapping, classifying, attributing, writing per slot."""
+"""What happens to bill files in the child process: opening, mapping, classifying, attributing, writing per
+slot."""

@@ -1,32 +1,51 @@
-"""The run of the child process: files in, one folder of Parquet per slot out, and a reason for every file left out."""
+"""The run of the child process: files in, one folder of Parquet per slot out, and a reason for every file
+left out."""
+
+# The SQL is made of our own names, quoted identifiers and literals.
+# ruff: noqa: S608
 
 from __future__ import annotations
 
 import errno
 import hashlib
+import re
 import shutil
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import duckdb
 
 from costweir.errors import Error, SourceRejected
 from costweir.sources.attribution import AttributionRules
-from costweir.sources.discover import Found, discover
-from costweir.sources.formats.format import Format, literal
+from costweir.sources.discover import Discovery, Found, discover
+from costweir.sources.formats.format import Format
 from costweir.sources.staging import meanings, rows
 from costweir.sources.staging.meanings import Asked, Key, Knows
 from costweir.sources.staging.opening import Opened
 from costweir.sources.staging.reading import BillRead, Reader, explained
 from costweir.sources.staging.result import Progress, Rejected, Staged, StageOptions
-from costweir.sources.staging.writing import SlotTally, Writer
+from costweir.sources.staging.writing import Writer
 
 #: Part of every rules hash: raise it when the mapping of columns changes what a load would give.
 MAPPING_VERSION = "1"
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _FULL_WORDS = ("No space left", "Disk quota exceeded", "File too large", "max_temp_directory_size")
+
+
+_NUMBERS = re.compile(r"[0-9a-f]{8}[0-9a-f-]*|\d+")
+
+SlotKey = tuple[str, str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """A file that was opened and recognised."""
+
+    found: Found
+    opened: Opened
+    form: Format
 
 
 @dataclass(slots=True)
@@ -39,7 +58,9 @@ class Job:
     classifier_hash: str
     emit: Callable[[Progress], None]
     rejected: list[Rejected] = field(default_factory=list[Rejected])
-    poisoned: set[tuple[str, str, str]] = field(default_factory=set[tuple[str, str, str]])
+    #: What is known of rejected files: the slots they would have fed, and what their neighbours are called.
+    broken_slots: set[SlotKey] = field(default_factory=set[SlotKey])
+    broken_names: dict[str, str] = field(default_factory=dict[str, str])
 
     def run(self, paths: Sequence[str]) -> Staged:
         """Stages every file that can be. Raises SourceRejected when there is nothing to stage."""
@@ -47,7 +68,9 @@ class Job:
         work.mkdir(parents=True, exist_ok=True)
         try:
             self.emit(Progress("find", "", 0, 0))
-            found = discover(paths, work=work)
+            found = discover(
+                paths, work=work, progress=lambda name, size: self.emit(Progress("fetch", name, 0, size))
+            )
             connection = connect(work, self.options.memory_limit)
             try:
                 return self._stage(found, connection, work)
@@ -58,10 +81,12 @@ class Job:
         finally:
             shutil.rmtree(work, ignore_errors=True)
 
-    def _stage(self, found: list[Found], connection: duckdb.DuckDBPyConnection, work: Path) -> Staged:
+    def _stage(self, found: Discovery, connection: duckdb.DuckDBPyConnection, work: Path) -> Staged:
         reader = Reader(connection, work, self.options.source, dict(self.options.rates))
-        looked = self._look(reader, found)
-        bills = self._read(reader, looked)
+        for item, error in found.refused:
+            self._reject(item, error)
+        bills = self._read(reader, self._counting(self._look(reader, found.files)))
+        bills = self._complete(connection, bills)
         if not bills:
             raise _nothing(self.rejected)
         answers = self._answers(connection, bills)
@@ -78,8 +103,8 @@ class Job:
         self.emit(Progress("write", "", total, total, total))
         return Staged(self.into, tuple(writer.finish(item) for item in tallies), tuple(self.rejected))
 
-    def _look(self, reader: Reader, found: Sequence[Found]) -> list[tuple[Found, Opened, Format]]:
-        looked: list[tuple[Found, Opened, Format]] = []
+    def _look(self, reader: Reader, found: Sequence[Found]) -> list[Looked]:
+        looked: list[Looked] = []
         for item in found:
             try:
                 opened, form = reader.look(item.local, item.bill)
@@ -88,36 +113,96 @@ class Job:
             except duckdb.Error as error:
                 self._reject(item, _told(error, item, self.into))
             else:
-                looked.append((item, opened, form))
+                bill = replace(item.bill, header=opened.header)
+                looked.append(Looked(replace(item, bill=bill), opened, form))
         return looked
 
-    def _read(self, reader: Reader, looked: Sequence[tuple[Found, Opened, Format]]) -> list[BillRead]:
-        bills: list[BillRead] = []
-        total, done, counted = sum(item.bill.size for item, _, _ in looked), 0, 0
-        for number, (item, opened, form) in enumerate(looked, start=1):
-            self.emit(Progress("read", item.local.name, done, total, counted))
+    def _counting(self, looked: Sequence[Looked]) -> list[Looked]:
+        """Without the runs that a newer run supersedes."""
+        kept: list[Looked] = []
+        for form in dict.fromkeys(item.form for item in looked):
+            mine = [item for item in looked if item.form == form]
             try:
-                bill = reader.read(opened, item.bill, form=form, number=number)
+                chosen = {id(bill) for bill in form.keep([item.found.bill for item in mine])}
             except SourceRejected as error:
-                self._reject(item, error)
+                for item in mine:
+                    self._reject(item.found, error)
+            else:
+                kept.extend(item for item in mine if id(item.found.bill) in chosen)
+        return kept
+
+    def _read(self, reader: Reader, looked: Sequence[Looked]) -> list[BillRead]:
+        bills: list[BillRead] = []
+        total, done, counted = sum(item.found.bill.size for item in looked), 0, 0
+        for number, item in enumerate(looked, start=1):
+            self.emit(Progress("read", item.found.name, done, total, counted))
+            try:
+                bill = reader.read(item.opened, item.found.bill, form=item.form, number=number)
+            except SourceRejected as error:
+                self._reject(item.found, error)
+                self.broken_slots |= reader.slots_of_head(item.opened, item.form)
             except duckdb.Error as error:
-                self._reject(item, _told(error, item, self.into))
+                self._reject(item.found, _told(error, item.found, self.into))
+                self.broken_slots |= reader.slots_of_head(item.opened, item.form)
             else:
                 bills.append(bill)
                 counted += bill.rows
-            done += item.bill.size
+            done += item.found.bill.size
         self.emit(Progress("read", "", total, total, counted))
         return bills
 
+    def _complete(self, connection: duckdb.DuckDBPyConnection, bills: list[BillRead]) -> list[BillRead]:
+        """Without the files of a bill of which another file was rejected, or that was given in two
+        formats."""
+        sources: dict[SlotKey, set[str]] = {}
+        for bill in bills:
+            bill.slots = slots_of(connection, bill)
+            for slot in bill.slots:
+                sources.setdefault(slot, set()).add(bill.form.source)
+        for slot, kinds in sources.items():
+            if len(kinds) > 1:
+                self.broken_slots.add(slot)
+        left = list(bills)
+        while True:
+            out = [(bill, why) for bill in left if (why := self._why_incomplete(bill, sources))]
+            if not out:
+                return left
+            for bill, (message, hint) in out:
+                self.rejected.append(Rejected(bill.full_name, message, hint))
+                left.remove(bill)
+            for bill, _ in out:
+                self.broken_slots |= bill.slots
+
+    def _why_incomplete(self, bill: BillRead, sources: Mapping[SlotKey, set[str]]) -> tuple[str, str] | None:
+        twice = next((slot for slot in sorted(bill.slots) if len(sources[slot]) > 1), None)
+        if twice is not None:
+            kinds = " and as ".join(sorted(sources[twice]))
+            return (
+                f"The bill of {' '.join(twice)} was given as {kinds}, and adding both would count it twice.",
+                "Give one of the two exports.",
+            )
+        broken = next((slot for slot in sorted(bill.slots) if slot in self.broken_slots), None)
+        neighbour = self.broken_names.get(_family(bill.full_name), "")
+        if broken is None and not neighbour:
+            return None
+        which = " ".join(broken or min(bill.slots))
+        part = f": {neighbour}" if neighbour else ""
+        return (
+            f"The bill of {which} was not loaded, because a part of it cannot be read{part}.",
+            "Replace the part that cannot be read and give all files of the bill together.",
+        )
+
     def _reject(self, item: Found, error: Error) -> None:
-        self.rejected.append(Rejected(item.bill.url or str(item.bill.path), error.message, error.hint))
+        self.rejected.append(Rejected(item.name, error.message, error.hint))
+        self.broken_names[_family(item.name)] = item.name
 
     def _answers(
         self, connection: duckdb.DuckDBPyConnection, bills: Sequence[BillRead]
     ) -> list[tuple[Key, meanings.Meaning, bool]]:
         keys = ", ".join(rows.KEYS)
         union = " UNION ALL ".join(
-            f"SELECT {keys}, unit_price, billing_currency FROM {bill.census} WHERE problem IS NULL" for bill in bills
+            f"SELECT {keys}, unit_price, billing_currency FROM {bill.census} WHERE problem IS NULL"
+            for bill in bills
         )
         asked = connection.execute(
             f"SELECT {keys}, max(unit_price), min(billing_currency) FROM ({union}) GROUP BY {keys}"
@@ -130,6 +215,20 @@ class Job:
                 if about_ai or self.options.all_services:
                     answers.append((question.key, meanings.ask(self.classifier, question), about_ai))
         return answers
+
+
+def slots_of(connection: duckdb.DuckDBPyConnection, bill: BillRead) -> set[SlotKey]:
+    """The slots that the readable rows of a file belong to."""
+    found = connection.execute(
+        f"SELECT DISTINCT {', '.join(rows.SLOT)} FROM {bill.census} WHERE problem IS NULL"
+    ).fetchall()
+    return {(str(row[0]), str(row[1]), str(row[2])) for row in found}
+
+
+def _family(name: str) -> str:
+    """What the parts of one bill have in common: the folder and the name without numbers and ids."""
+    folder, _, last = name.rpartition("/")
+    return f"{folder}/{_NUMBERS.sub('#', last)}"
 
 
 def connect(work: Path, memory_limit: str) -> duckdb.DuckDBPyConnection:
@@ -153,7 +252,7 @@ def _digest(*parts: str) -> str:
 def _told(error: duckdb.Error, item: Found, into: Path) -> Error:
     if _is_fatal(error):
         raise _fatal(error, into) from error
-    return explained(error, item.bill.url or item.local.name)
+    return explained(error, item.name)
 
 
 def _is_fatal(error: BaseException) -> bool:
@@ -178,10 +277,12 @@ def _fatal(error: BaseException, into: Path) -> Error:
 
 def _nothing(rejected: Sequence[Rejected]) -> SourceRejected:
     if not rejected:
-        return SourceRejected("There is no bill file in what was given.", hint="Give files, folders, globs or URLs.")
+        return SourceRejected(
+            "There is no bill file in what was given.", hint="Give files, folders, globs or URLs."
+        )
     first = rejected[0]
     if len(rejected) == 1:
         return SourceRejected(first.message, hint=first.hint)
-    return SourceRejected(f"None of the {len(rejected)} files could be read. {first.message}", hint=first.hint)
-
-
+    return SourceRejected(
+        f"None of the {len(rejected)} files could be read. {first.message}", hint=first.hint
+    )

@@ -1,4 +1,8 @@
-"""Asks the classifier once for each distinct tuple of strings and writes the answers where SQL can join them."""
+"""Asks the classifier once for each distinct tuple of strings and writes the answers where SQL can join
+them."""
+
+# The SQL is made of our own names, quoted identifiers and literals.
+# ruff: noqa: S608
 
 from __future__ import annotations
 
@@ -17,13 +21,15 @@ from costweir.sources.meaning.line import Line, Meaning
 
 _CLOUDS = ("aws", "gcp", "azure", "openai", "anthropic")
 _TEXTS = (
-    "model", "token_type", "direction", "modality", "cache_action", "cache_ttl", "tier", "routing", "context_band",
-    "rule_id", "confidence", "developer",
+    "model", "token_type", "direction", "modality", "cache_action", "cache_ttl", "tier", "routing",
+    "context_band", "rule_id", "confidence", "developer",
 )  # fmt: skip
 
 #: The meaning table: the tuple, the answers, and the JSON of FOCUS price details.
 COLUMNS = {
-    **dict.fromkeys(("x_provider", "line_service", "line_text", "line_unit", "line_region", "line_facts"), "VARCHAR"),
+    **dict.fromkeys(
+        ("x_provider", "line_service", "line_text", "line_unit", "line_region", "line_facts"), "VARCHAR"
+    ),
     **dict.fromkeys(_TEXTS, "VARCHAR"),
     "tokens_per_unit": "BIGINT",
     "is_ai": "BOOLEAN",
@@ -123,11 +129,14 @@ def _cloud(provider: str) -> str:
 
 
 def price_details(meaning: Meaning) -> str | None:
-    """The model properties under the names of the FOCUS draft, as JSON text, or None when nothing is known."""
+    """The model properties under the names of the FOCUS draft, as JSON text, or None when nothing is
+    known."""
     side = {"input": "Input", "output": "Output"}.get(meaning.direction.removesuffix("_tokens"), "")
     if meaning.cache_action or meaning.token_type in ("cache_read", "cache_write", "input"):
         side = side or "Input"
-    action = {"read": "Read", "write": "Write"}.get(meaning.cache_action, "Uncached" if side == "Input" else "")
+    action = {"read": "Read", "write": "Write"}.get(
+        meaning.cache_action, "Uncached" if side == "Input" else ""
+    )
     details = {
         "ModelDeveloper": meaning.developer,
         "ModelId": meaning.model if meaning.model != UNKNOWN else "",
@@ -147,7 +156,8 @@ def create_table(connection: duckdb.DuckDBPyConnection) -> None:
 def write_table(
     connection: duckdb.DuckDBPyConnection, rows: Iterable[tuple[Key, Meaning, bool]], scratch: Path
 ) -> None:
-    """Fills the table `meaning` with these answers. `scratch` is a file that may be written and is removed."""
+    """Fills the table `meaning` with these answers. `scratch` is a file that may be written and is
+    removed."""
     with scratch.open("w", encoding="utf-8") as out:
         for key, meaning, ai in rows:
             record: dict[str, object] = dict(zip(COLUMNS, key, strict=False))

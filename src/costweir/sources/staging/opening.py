@@ -1,4 +1,8 @@
-"""Looks into a file: what it is by its first bytes, how it is packed, and which columns it has. Never trusts its name."""
+"""Looks into a file: what it is by its first bytes, how it is packed, and which columns it has. Never trusts
+its name."""
+
+# The SQL is made of our own names, quoted identifiers and literals.
+# ruff: noqa: S608
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ import gzip
 import io
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +23,8 @@ import duckdb
 from costweir.errors import SourceRejected
 from costweir.sources.formats.format import Header, literal, quoted
 
-#: Refused above this many bytes out for one byte in, once the output is over BOMB_FLOOR. Bills pack 10 to 60 to 1.
+#: Refused above this many bytes out for one byte in, once the output is over BOMB_FLOOR. Bills pack 10 to 60
+#: to 1.
 BOMB_RATIO = 250
 BOMB_FLOOR = 64 << 20
 #: No single member of an archive may unpack to more than this.
@@ -27,18 +32,25 @@ BOMB_SIZE = 256 << 30
 
 DELIMITERS = ",;\t|"
 _HEAD = 1 << 20
+_HEAD_KEPT = 64 << 10
 _AGAIN = "Download the file again from where the provider wrote it."
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A readable file: `kind` is csv, json or parquet; `relation` is SQL for a table function with all its columns."""
+    """A readable file: `kind` is csv, json or parquet; `relation` is SQL for a table function with all its
+    columns.
+
+    That of a CSV is open at its end, so that the reader can add options and has to close it. `head` is the
+    start of the text of a CSV, with which one can still say whose bill a damaged file is.
+    """
 
     path: Path
     kind: str
     header: Header
     relation: str
     temporary: Path | None = None
+    head: str = ""
 
 
 def open_file(path: Path, name: str, *, work: Path, connection: duckdb.DuckDBPyConnection) -> Opened:
@@ -79,7 +91,7 @@ def _first_bytes(path: Path, count: int) -> bytes:
 
 def _open_csv(path: Path, name: str, packing: str, text: str, temporary: Path | None) -> Opened:
     delimiter = _delimiter(text)
-    record = next(csv.reader(io.StringIO(text), delimiter=delimiter), [])
+    record = next(csv.reader(io.StringIO(text), delimiter=delimiter), list[str]())
     names = _unique([column.strip() for column in record])
     if len(names) < 2:
         raise SourceRejected(
@@ -92,7 +104,7 @@ def _open_csv(path: Path, name: str, packing: str, text: str, temporary: Path | 
         f"quote = '\"', escape = '\"', compression = {literal(packing)}, columns = {{{columns}}}, "
         f"hive_partitioning = false"
     )
-    return Opened(path, "csv", dict.fromkeys(names, "VARCHAR"), relation, temporary)
+    return Opened(path, "csv", dict.fromkeys(names, "VARCHAR"), relation, temporary, text[:_HEAD_KEPT])
 
 
 def _delimiter(text: str) -> str:
@@ -118,11 +130,14 @@ def _open_json(
 ) -> Opened:
     shape = "newline_delimited" if first == "{" else "array"
     base = f"{literal(str(path))}, format = {literal(shape)}, compression = {literal(packing)}"
-    guess = f"read_json({base}, sample_size = -1, map_inference_threshold = -1, convert_strings_to_integers = false)"
+    options = "sample_size = -1, map_inference_threshold = -1, convert_strings_to_integers = false"
+    guess = f"read_json({base}, {options})"
     # A number with a point stays text until it is an exact decimal.
     header = {name: kind.replace("DOUBLE", "VARCHAR") for name, kind in _described(connection, guess).items()}
     columns = ", ".join(f"{quoted(name)}: {literal(kind)}" for name, kind in header.items())
-    relation = f"read_json({base}, columns = {{{columns}}}, ignore_errors = {'true' if first == '{' else 'false'})"
+    relation = (
+        f"read_json({base}, columns = {{{columns}}}, ignore_errors = {'true' if first == '{' else 'false'})"
+    )
     return Opened(path, "json", header, relation, temporary)
 
 
@@ -176,7 +191,7 @@ def _zstd_line(path: Path, connection: duckdb.DuckDBPyConnection) -> bytes:
 
 
 @contextmanager
-def _unpacked(path: Path, packing: str) -> Iterator[IO[bytes]]:
+def _unpacked(path: Path, packing: str) -> Generator[IO[bytes]]:
     if packing == "gzip":
         with gzip.open(path, "rb") as packed:
             yield packed  # pyright: ignore[reportReturnType]
@@ -233,7 +248,9 @@ def _unzipped(path: Path, name: str, work: Path) -> Path:
                 raise _bomb(name)
             return target
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        raise SourceRejected(f"{name} is a damaged or encrypted zip archive: {error}.", hint=_AGAIN) from error
+        raise SourceRejected(
+            f"{name} is a damaged or encrypted zip archive: {error}.", hint=_AGAIN
+        ) from error
 
 
 def _is_litter(info: zipfile.ZipInfo) -> bool:

@@ -1,5 +1,8 @@
 """The first pass over a file: open it, recognise it, bring text into Parquet, and count what is in it."""
 
+# The SQL is made of our own names, quoted identifiers and literals.
+# ruff: noqa: S608
+
 from __future__ import annotations
 
 import json
@@ -33,6 +36,7 @@ class BillRead:
     rows: int = 0
     #: Number of the slot that most of its readable rows belong to; lines that name no slot go there.
     home: int = 0
+    slots: set[tuple[str, str, str]] = field(default_factory=set[tuple[str, str, str]])
 
     @property
     def view(self) -> str:
@@ -48,6 +52,11 @@ class BillRead:
     def census(self) -> str:
         """The counts of the first pass."""
         return f"census_{self.number}"
+
+    @property
+    def full_name(self) -> str:
+        """Its URL or path."""
+        return self.file.url or str(self.file.path)
 
     @property
     def name(self) -> str:
@@ -86,24 +95,31 @@ class Reader:
         self._check(bill, opened)
         return bill
 
-    def slots_of_head(self, opened: Opened, form: Format, text: str) -> set[tuple[str, str, str]]:
-        """The slots that the first rows of a broken CSV belong to, from what of it can be unpacked."""
+    def slots_of_head(self, opened: Opened, form: Format) -> set[tuple[str, str, str]]:
+        """The slots that the first rows of a broken CSV belong to, from what of it can be unpacked; else
+        none."""
+        if opened.kind != "csv" or not opened.head:
+            return set()
         head = self.work / "head.csv"
-        head.write_text(text, encoding="utf-8")
+        head.write_text(opened.head.rpartition("\n")[0] + "\n", encoding="utf-8")
         relation = opened.relation.replace(literal(str(opened.path)), literal(str(head)))
         relation = relation.replace("compression = 'gzip'", "compression = 'none'")
-        raw = f"(SELECT *, 0 AS file_row_number FROM {relation}, ignore_errors = true))"
-        mapped = rows.mapped(form, form.columns(opened.header), raw)
+        mapped = rows.mapped(
+            form,
+            form.columns(opened.header),
+            f"(SELECT *, 0 AS file_row_number FROM {relation}, ignore_errors = true))",
+        )
         try:
             found = self.connection.execute(
-                f"SELECT DISTINCT {', '.join(rows.SLOT)} FROM ({mapped}) WHERE ({' AND '.join(_FILLED)})"
+                f"SELECT DISTINCT {', '.join(rows.SLOT)} FROM ({mapped}) WHERE {' AND '.join(_FILLED)}"
             ).fetchall()
         except duckdb.Error:
             return set()
         return {(str(provider), str(account), str(period)) for provider, account, period in found}
 
     def _converted(self, opened: Opened, bill: BillRead) -> str:
-        """Brings the columns that are used into a Parquet file in row order, and notes the lines that are no rows."""
+        """Brings the columns that are used into a Parquet file in row order, and notes the lines that are no
+        rows."""
         target = self.work / f"raw_{bill.number}.parquet"
         if opened.kind == "json":
             self._copy(bill, opened.relation, target)
@@ -146,7 +162,7 @@ class Reader:
         if len(found) > MALFORMED_LIMIT:
             raise SourceRejected(
                 f"{bill.name} has more than {MALFORMED_LIMIT} lines that do not fit its {width} columns.",
-                hint="The delimiter of the rows may differ from that of the first line; export the file again.",
+                hint="The delimiter of the rows may differ from that of the header; export the file again.",
             )
         for line, kind, text in found:
             reason = _MALFORMED.get(kind, f"the line cannot be read: {kind.lower()}")
@@ -159,7 +175,9 @@ class Reader:
         ).fetchall()
         bill.rows = sum(int(row[1]) for row in counted) + len(bill.malformed)
         if bill.rows == 0:
-            raise SourceRejected(f"{bill.name} has a header and no rows.", hint="A bill has at least one row.")
+            raise SourceRejected(
+                f"{bill.name} has a header and no rows.", hint="A bill has at least one row."
+            )
         if any(row[0] is None for row in counted):
             return
         reason = str(counted[0][0]) if counted else bill.malformed[0][1]
@@ -197,6 +215,3 @@ def explained(error: duckdb.Error, name: str) -> SourceRejected:
             f"{name} is a damaged Parquet file.", hint=f"Download it again. The reader says: {text}"
         )
     return SourceRejected(f"{name} cannot be read.", hint=f"The reader says: {text}")
-
-
-

@@ -1,4 +1,5 @@
-"""What goes into a staging run and what comes out of it, and how both cross the pipe to the child process as JSON."""
+"""What goes into a staging run and what comes out of it, and how both cross the pipe to the child process as
+JSON."""
 
 from __future__ import annotations
 
@@ -18,8 +19,9 @@ from costweir.store.warehouse import Load, Slot
 class StageOptions:
     """How to read the files.
 
-    `source` is `auto` or the only format that is accepted. `rates` are US dollars for one unit of a currency, used
-    where the bill states no rate of its own. `memory_limit` is for DuckDB; the process needs about 150 MB besides.
+    `source` is `auto` or the only format that is accepted. `rates` are US dollars for one unit of a
+    currency, used where the bill states no rate of its own. `memory_limit` is for DuckDB; the process needs
+    about 150 MB besides.
     """
 
     source: str = "auto"
@@ -59,7 +61,8 @@ class StageOptions:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a run is: `phase` is find, fetch, read or write; `done` and `total` count bytes; `rows` so far."""
+    """How far a run is: `phase` is find, fetch, read or write; `done` and `total` count bytes; `rows` so
+    far."""
 
     phase: str
     file: str
@@ -69,7 +72,13 @@ class Progress:
 
     def to_json(self) -> dict[str, object]:
         """All fields."""
-        return {"phase": self.phase, "file": self.file, "done": self.done, "total": self.total, "rows": self.rows}
+        return {
+            "phase": self.phase,
+            "file": self.file,
+            "done": self.done,
+            "total": self.total,
+            "rows": self.rows,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +96,8 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class StagedSlot:
-    """One slot, ready for `Warehouse.replace`. `charges` is a directory of Parquet files, `quarantine` one file."""
+    """One slot, ready for `Warehouse.replace`. `charges` is a directory of Parquet files, `quarantine` one
+    file."""
 
     load: Load
     charges: Path

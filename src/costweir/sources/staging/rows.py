@@ -3,6 +3,9 @@
 Law L7: a row is stored, skipped or quarantined, and `problem` alone decides the last.
 """
 
+# The SQL is made of our own names, quoted identifiers and literals.
+# ruff: noqa: S608
+
 from __future__ import annotations
 
 import re
@@ -27,15 +30,16 @@ TYPES: Mapping[Kind, str] = {
 
 #: The columns that are decided here and not by the format.
 DECIDED = frozenset({
-    "x_source", "x_run_id", "x_file", "x_is_ai", "x_model", "x_model_developer", "x_token_class", "x_direction",
-    "x_modality", "x_cache_action", "x_cache_ttl", "x_tier", "x_routing", "x_context_band", "x_tokens",
-    "x_mapping_rule", "x_mapping_confidence", "x_customer", "x_customer_rule", "x_project", "x_project_rule",
+    "x_source", "x_run_id", "x_file", "x_is_ai", "x_model", "x_model_developer", "x_token_class",
+    "x_direction", "x_modality", "x_cache_action", "x_cache_ttl", "x_tier", "x_routing", "x_context_band",
+    "x_tokens", "x_mapping_rule", "x_mapping_confidence", "x_customer", "x_customer_rule", "x_project", "x_project_rule",
     "x_feature", "x_feature_rule", "usage_date", "usage_hour", "iso_dow", "usage_month",
 })  # fmt: skip
 
 #: What the classifier decides from, and what the meaning table is joined by.
 KEYS = ("x_provider", "line_service", "line_text", "line_unit", "line_region", "line_facts")
 _RAW = "raw:"
+_OF_SLOT = "r.x_provider = s.provider AND r.x_account = s.account AND r.x_period = s.period"
 SLOT = ("x_provider", "x_account", "x_period")
 
 _INPUT_TYPES = {
@@ -74,7 +78,8 @@ def named_columns(header: Header, expressions: Mapping[str, str]) -> tuple[str, 
 
 
 def mapped(form: Format, expressions: Mapping[str, str], relation: str) -> str:
-    """SELECT of every charge column that comes from the bill and of the line inputs, typed, with `row_number`."""
+    """SELECT of every charge column that comes from the bill and of the line inputs, typed, with
+    `row_number`."""
     given = {name: text for name, text in expressions.items() if text != "NULL"}
     given.setdefault("x_provider", literal(form.provider))
     account = given.setdefault("x_account", given.get("billing_account_id", "NULL"))
@@ -86,9 +91,11 @@ def mapped(form: Format, expressions: Mapping[str, str], relation: str) -> str:
     elif "tags" in given:
         given["line_tags"] = f"tag_entries(map_entries(tag_map_of({given['tags']})))"
     terms = ["file_row_number + 1 AS row_number"]
-    for column in CHARGE_COLUMNS:
-        if column.name not in DECIDED:
-            terms.append(f"{_typed(given.get(column.name, 'NULL'), column.kind)} AS {column.name}")
+    terms += [
+        f"{_typed(given.get(column.name, 'NULL'), column.kind)} AS {column.name}"
+        for column in CHARGE_COLUMNS
+        if column.name not in DECIDED
+    ]
     for name in LINE_INPUTS:
         text = given.get(name, "NULL")
         if name in KEYS:
@@ -99,15 +106,18 @@ def mapped(form: Format, expressions: Mapping[str, str], relation: str) -> str:
     return f"SELECT {', '.join(terms)} FROM {relation}"
 
 
-def only_known(form: Format, expressions: Mapping[str, str], relation: str, *, columns: tuple[str, ...]) -> str:
+def only_known(
+    form: Format, expressions: Mapping[str, str], relation: str, *, columns: tuple[str, ...]
+) -> str:
     """The raw rows whose tuple has a meaning. Stands below the mapping, so that no other row is mapped."""
     keys = [f"coalesce(({expressions.get(name, 'NULL')})::VARCHAR, '') AS {name}" for name in KEYS[1:]]
     provider = f"({expressions.get('x_provider', literal(form.provider))})::VARCHAR AS x_provider"
     renamed = ", ".join(f"{quoted(name)} AS {quoted(_RAW + name)}" for name in columns)
     back = ", ".join(f"k.{quoted(_RAW + name)} AS {quoted(name)}" for name in columns)
     return (
-        f"(SELECT {back}, k.file_row_number FROM (SELECT {renamed}, file_row_number, {provider}, {', '.join(keys)} "
-        f"FROM {relation}) k SEMI JOIN meaning USING ({', '.join(KEYS)}))"
+        f"(SELECT {back}, k.file_row_number FROM "
+        f"(SELECT {renamed}, file_row_number, {provider}, {', '.join(keys)} FROM {relation}) k "
+        f"SEMI JOIN meaning USING ({', '.join(KEYS)}))"
     )
 
 
@@ -125,7 +135,8 @@ def problem_case() -> str:
 
 
 def census(view: str) -> str:
-    """One row for each slot, currency, problem and tuple of strings: how many rows, how much money, which days."""
+    """One row for each slot, currency, problem and tuple of strings: how many rows, how much money, which
+    days."""
     keys = ", ".join((*SLOT, "billing_currency", "problem", *KEYS[1:]))
     return (
         f"SELECT {keys}, count(*) AS n, sum(billed_cost) AS billed, max(line_unit_price) AS unit_price, "
@@ -137,7 +148,8 @@ def census(view: str) -> str:
 
 
 def slot_totals(table: str) -> str:
-    """One row for each slot and currency of a census: rows in, unreadable and stored, the sums and the days."""
+    """One row for each slot and currency of a census: rows in, unreadable and stored, the sums and the
+    days."""
     good = "problem IS NULL AND m.is_ai IS NOT NULL"
     return (
         f"SELECT {', '.join(SLOT)}, billing_currency, sum(n)::BIGINT, "
@@ -151,10 +163,13 @@ def slot_totals(table: str) -> str:
 
 
 def usd_rate(rates: Mapping[str, Decimal]) -> str:
-    """SQL for US dollars per unit of the billing currency: 1, the bill's own rate, an operator's rate, or NULL."""
+    """SQL for US dollars per unit of the billing currency: 1, the bill's own rate, an operator's rate, or
+    NULL."""
     known = "".join(f" WHEN {literal(code)} THEN {rate:f}" for code, rate in rates.items() if code != "USD")
     table = f"CASE billing_currency{known} END" if known else "NULL"
-    return f"CASE WHEN billing_currency = 'USD' THEN 1 ELSE coalesce(line_usd_rate, {table}) END::DECIMAL(20,12)"
+    return (
+        f"CASE WHEN billing_currency = 'USD' THEN 1 ELSE coalesce(line_usd_rate, {table}) END::DECIMAL(20,12)"
+    )
 
 
 def charges(view: str, rules: AttributionRules, *, source: str, file: str) -> str:
@@ -162,13 +177,14 @@ def charges(view: str, rules: AttributionRules, *, source: str, file: str) -> st
     who = ", ".join(f"{rule_sql(rules.of(field))} AS for_{field}" for field in FIELDS)
     tokens = (
         "CASE WHEN r.charge_category = 'Usage' THEN CASE WHEN lower(r.consumed_unit) = 'tokens' AND m.is_ai "
-        "THEN r.consumed_quantity ELSE try(coalesce(r.line_quantity, r.pricing_quantity) * m.tokens_per_unit) END END"
+        "THEN r.consumed_quantity "
+        "ELSE try(coalesce(r.line_quantity, r.pricing_quantity) * m.tokens_per_unit) END END"
     )
     inner = (
         f"SELECT r.*, m.* EXCLUDE ({', '.join(KEYS)}), s.slot_no, s.run_id, "
         f"({tokens})::DECIMAL(38,12) AS tokens FROM {view} r "
         f"JOIN meaning m USING ({', '.join(KEYS)}) "
-        "JOIN slots s ON (r.x_provider = s.provider AND r.x_account = s.account AND r.x_period = s.period) "
+        f"JOIN slots s ON ({_OF_SLOT}) "
         f"WHERE ({problem_case()}) IS NULL"
     )
     decided = _decided(source, file, rules)
@@ -217,7 +233,8 @@ def _decided(source: str, file: str, rules: AttributionRules) -> dict[str, str]:
     for name in ("billed", "effective", "list", "contracted"):
         cost = "coalesce(effective_cost, billed_cost)" if name == "effective" else f"{name}_cost"
         decided[f"x_{name}_usd"] = (
-            f"CASE WHEN billing_currency = 'USD' THEN {cost} ELSE coalesce(x_{name}_usd, try({cost} * usd_rate)) END"
+            f"CASE WHEN billing_currency = 'USD' THEN {cost} "
+            f"ELSE coalesce(x_{name}_usd, try({cost} * usd_rate)) END"
         )
     for field in FIELDS:
         decided[f"x_{field}"] = member_sql(f"for_{field}")
@@ -226,9 +243,11 @@ def _decided(source: str, file: str, rules: AttributionRules) -> dict[str, str]:
 
 
 def quarantined(view: str, raw: str, *, columns: tuple[str, ...], file: str) -> str:
-    """SELECT of slot_no, file, row_number, reason, raw for the rows that cannot be stored; raw is at most 4 KB.
+    """SELECT of slot_no, file, row_number, reason, raw for the rows that cannot be stored; raw is at most 4
+    KB.
 
-    `slot_no` is NULL where the row does not say which bill it belongs to. `raw` is the relation `view` is made from.
+    `slot_no` is NULL where the row does not say which bill it belongs to. `raw` is the relation `view` is
+    made from.
     """
     pack = ", ".join(f"{literal(name)}: {quoted(name)}" for name in columns)
     return (
@@ -236,7 +255,7 @@ def quarantined(view: str, raw: str, *, columns: tuple[str, ...], file: str) -> 
         f"SELECT r.*, {problem_case()} AS problem FROM {view} r) r JOIN "
         f"(SELECT file_row_number + 1 AS row_number, left(to_json({{{pack}}})::VARCHAR, 4096) AS raw "
         f"FROM {raw}) USING (row_number) "
-        "LEFT JOIN slots s ON (r.x_provider = s.provider AND r.x_account = s.account AND r.x_period = s.period) "
+        f"LEFT JOIN slots s ON ({_OF_SLOT}) "
         "WHERE problem IS NOT NULL"
     )
 

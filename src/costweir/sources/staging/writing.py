@@ -1,4 +1,8 @@
-"""The second pass: gives every slot its run, and writes its charges and its quarantine as Parquet (law L7)."""
+"""The second pass: gives every slot its run, and writes its charges and its quarantine as Parquet (law
+L7)."""
+
+# The SQL is made of our own names, quoted identifiers and literals.
+# ruff: noqa: S608
 
 from __future__ import annotations
 
@@ -43,7 +47,8 @@ class SlotTally:
     files: list[BillRead] = field(default_factory=list[BillRead])
 
     def totals(self) -> tuple[Decimal, Decimal, str]:
-        """Billed total, file total and their currency: the only one, else USD when every row has a rate, else 0."""
+        """Billed total, file total and their currency: the only one, else USD when every row has a rate,
+        else 0."""
         if len(self.money) == 1:
             ((currency, (whole, stored)),) = self.money.items()
             return stored, whole, currency
@@ -53,7 +58,8 @@ class SlotTally:
 
 
 def run_id(now: datetime) -> str:
-    """A name for a run that sorts by time: `run_`, 48 bits of milliseconds and 40 random bits in hexadecimal."""
+    """A name for a run that sorts by time: `run_`, 48 bits of milliseconds and 40 random bits in
+    hexadecimal."""
     return f"run_{int(now.timestamp() * 1000):012x}{secrets.token_hex(5)}"
 
 
@@ -95,8 +101,11 @@ class Writer:
                 good[slot] = good.get(slot, 0) + readable
         most = max(good, key=lambda slot: good[slot])
         for slot, currency, numbers in counted:
-            # Unreadable rows alone must not make a slot, or they would replace what is stored for another month.
-            home = found.setdefault(slot if slot in good else most, self._fresh(slot if slot in good else most, bill, found))
+            # Unreadable rows alone must not make a slot, or they would replace what is stored for another
+            # month.
+            home = found.setdefault(
+                slot if slot in good else most, self._fresh(slot if slot in good else most, bill, found)
+            )
             self._add(home, currency, numbers)
             if bill not in home.files:
                 home.files.append(bill)
@@ -137,7 +146,8 @@ class Writer:
         else:
             target = self.into / "charges"
             self.connection.execute(
-                f"COPY ({select}) TO {literal(str(target))} ({_CHARGES}, PARTITION_BY (slot_no), OVERWRITE_OR_IGNORE true, "
+                f"COPY ({select}) TO {literal(str(target))} ({_CHARGES}, "
+                "PARTITION_BY (slot_no), OVERWRITE_OR_IGNORE true, "
                 f"FILENAME_PATTERN 'part-{bill.number:05d}-{{i}}')"
             )
         if bill.malformed or any(item.quarantined for item in fed):
@@ -150,7 +160,8 @@ class Writer:
         )
         select = rows.quarantined(bill.view, bill.relation, columns=bill.columns, file=bill.name)
         self.connection.execute(
-            f"INSERT INTO unreadable SELECT coalesce(slot_no, {bill.home}), file, row_number, reason, raw FROM ({select})"
+            f"INSERT INTO unreadable SELECT coalesce(slot_no, {bill.home}), file, row_number, reason, raw "
+            f"FROM ({select})"
         )
         for number, reason, raw in bill.malformed:
             self.connection.execute(
@@ -158,7 +169,8 @@ class Writer:
             )
 
     def charges_of(self, item: SlotTally) -> Path:
-        """The folder of a slot's charges while they are written; DuckDB names the folders of a partition so."""
+        """The folder of a slot's charges while they are written; DuckDB names the folders of a partition
+        so."""
         return self.into / "charges" / f"slot_no={item.number}"
 
     def finish(self, item: SlotTally) -> StagedSlot:
@@ -168,12 +180,14 @@ class Writer:
         if self.charges_of(item).is_dir():
             self.charges_of(item).rename(folder)
         self._empty_file(folder)
-        written = self._one(f"SELECT coalesce(sum(num_rows), 0)::BIGINT FROM parquet_file_metadata({_glob(folder)})")
+        written = self._one(
+            f"SELECT coalesce(sum(num_rows), 0)::BIGINT FROM parquet_file_metadata({_glob(folder)})"
+        )
         quarantine = self._quarantine(item)
         if written != item.stored:
             raise Error(
-                f"{item.stored} rows of {item.slot.provider} {item.slot.account} {item.slot.period} were counted and "
-                f"{written} written.",
+                f"{item.stored} rows of {' '.join((item.slot.provider, item.slot.account, item.slot.period))} "
+                f"were counted and {written} written.",
                 hint="This is a defect of Costweir; please report it with the format of the file.",
             )
         billed, whole, currency = item.totals()
@@ -230,6 +244,3 @@ class Writer:
 
 def _glob(folder: Path) -> str:
     return literal(str(folder / "*.parquet"))
-
-
-
