@@ -12,8 +12,8 @@ from pathlib import Path, PurePosixPath
 
 from costweir.errors import SourceRejected, UsageError
 from costweir.sources.formats.format import BillFile
-from costweir.sources.staging.manifests import Manifest, place_of, read_manifest
-from costweir.sources.staging.objects import fetch, is_url
+from costweir.sources.manifests import Manifest, place_of, read_manifest
+from costweir.sources.objects import fetch, is_url
 
 #: Files that lie next to bills and are none. A file that is named by itself is always looked into.
 _LITTER = re.compile(r"^[._]|\.(?:sql|yml|yaml|toml|md|txt|crc|md5|sha256|html|pdf|lock|py)$", re.IGNORECASE)

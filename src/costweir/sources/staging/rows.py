@@ -32,7 +32,8 @@ TYPES: Mapping[Kind, str] = {
 DECIDED = frozenset({
     "x_source", "x_run_id", "x_file", "x_is_ai", "x_model", "x_model_developer", "x_token_class",
     "x_direction", "x_modality", "x_cache_action", "x_cache_ttl", "x_tier", "x_routing", "x_context_band",
-    "x_tokens", "x_mapping_rule", "x_mapping_confidence", "x_customer", "x_customer_rule", "x_project", "x_project_rule",
+    "x_tokens", "x_mapping_rule",
+    "x_mapping_confidence", "x_customer", "x_customer_rule", "x_project", "x_project_rule",
     "x_feature", "x_feature_rule", "usage_date", "usage_hour", "iso_dow", "usage_month",
 })  # fmt: skip
 

@@ -186,7 +186,7 @@ class Writer:
         quarantine = self._quarantine(item)
         if written != item.stored:
             raise Error(
-                f"{item.stored} rows of {' '.join((item.slot.provider, item.slot.account, item.slot.period))} "
+                f"{item.stored} rows of {item.slot.provider} {item.slot.account} {item.slot.period} "
                 f"were counted and {written} written.",
                 hint="This is a defect of Costweir; please report it with the format of the file.",
             )
