@@ -1,0 +1,1 @@
+"""The FOCUS 1.2 requirement model as data, and the validator that reads it."""
