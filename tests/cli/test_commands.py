@@ -262,8 +262,8 @@ def test_classify_copies_every_column_in_order_and_appends_the_meaning(cli: Cli,
     assert [row["id"] for row in rows] == ["1", "2"]
     assert list(rows[0])[:6] == ["id", "cloud", "service", "sku_or_usage_type", "unit", "owner"]
     assert list(rows[0])[6:] == [
-    own_price = 'prices = [ { model = "big", effective = "2026-01-01", input = "3.00", output = "15" } ]'
-    config.write_text(own_price)
+        "model", "token_type", "tokens_per_unit", "direction", "modality", "cache_action", "cache_ttl",
+        "tier",
         "routing", "rule_id", "confidence",
     ]  # fmt: skip
     assert (rows[0]["model"], rows[0]["token_type"], rows[0]["owner"]) == ("claude-haiku-4-5", "input", "=me")

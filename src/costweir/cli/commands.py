@@ -17,6 +17,7 @@ _NOUNS = {
     "prices": "prices:prices",
     "runs": "runs:runs",
     "quarantine": "quarantine:quarantine",
+    "export": "export:export",
     "doctor": "doctor:doctor",
     "config": "config:config",
     "completion": "completion:completion",
