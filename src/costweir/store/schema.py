@@ -6,6 +6,7 @@ A file that was ever released is never edited: a later one changes what it made.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -131,9 +132,12 @@ def load_row(load: Load) -> dict[str, Value]:
     }  # fmt: skip
 
 
-def mirrored_kinds(table: str, columns: Sequence[str]) -> list[Kind]:
-    """The kinds of `columns` of a reference table. Raises UsageError for a table or column that is not
-    mirrored."""
+def check_mirror(table: str, columns: Sequence[str], rows: Sequence[Sequence[Value]]) -> list[Kind]:
+    """The kinds of `columns` of a reference table.
+
+    Raises UsageError for a table or column that is not mirrored, and for an id that comes twice: a join would
+    then count every charge of it twice (law L4).
+    """
     known = MIRRORED.get(table)
     if known is None:
         raise UsageError(
@@ -142,7 +146,20 @@ def mirrored_kinds(table: str, columns: Sequence[str]) -> list[Kind]:
     wrong = [name for name in columns if name not in known]
     if wrong:
         raise UsageError(f"{table} has no column {wrong[0]!r}.", hint=f"It has: {', '.join(known)}.")
+    if "id" in columns:
+        counted = Counter(row[list(columns).index("id")] for row in rows)
+        twice = [name for name, count in counted.items() if count > 1]
+        if twice:
+            raise UsageError(f"{table} has {twice[0]!r} twice.", hint="Give every id once.")
     return [known[name] for name in columns]
+
+
+def distinct_calls(calls: Sequence[Mapping[str, Value]]) -> list[Mapping[str, Value]]:
+    """The calls, each id once. Raises UsageError for a column that calls do not have."""
+    unknown = [name for call in calls for name in call if name not in CALL_KINDS]
+    if unknown:
+        raise UsageError(f"A call has no column {unknown[0]!r}.", hint="See CALL_COLUMNS for the columns.")
+    return list({call.get("call_id"): call for call in calls}.values())
 
 
 def charge_list() -> str:

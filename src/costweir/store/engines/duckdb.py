@@ -12,18 +12,16 @@ from typing import Any, cast
 
 import duckdb
 
-from costweir.domain.charge import CHARGE_COLUMN_NAMES, Kind
+from costweir.domain.charge import Kind
 from costweir.errors import (
-    CheckFailed,
     Conflict,
     Error,
     NotFound,
     SourceRejected,
     StoreLocked,
     Unreachable,
-    UsageError,
 )
-from costweir.store import schema
+from costweir.store import schema, staged
 from costweir.store.warehouse import Capabilities, Load, Parameter, Reader, Table, Value
 
 CAPABILITIES = Capabilities(
@@ -95,29 +93,26 @@ class DuckDBWarehouse:
 
     def replace(self, load: Load, *, charges: Path, quarantine: Path | None = None) -> None:
         """Swaps one slot in one transaction; see the port."""
-        staged = _parquet(charges)
+        files = staged.parquet_files(charges)
         slot = schema.slot_params(load.slot)
+        names = schema.charge_list()
         with self._writing, _translated(), self._cursor() as cursor, _transaction(cursor):
-            _check_columns(cursor, staged)
+            staged.check_columns(cursor, files)
+            found = staged.row_count(cursor, files, slot)
+            staged.check_counts(load, found, staged.quarantine_count(cursor, quarantine))
             for table in schema.SLOT_TABLES:
                 cursor.execute(f"DELETE FROM {table} WHERE {schema.SLOT_FILTER}", slot)  # noqa: S608
-            names = schema.charge_list()
-            stored = _count(
-                cursor,
-                f"INSERT INTO charges ({names}) SELECT {names} FROM read_parquet($staged) "  # noqa: S608
-                f"WHERE {schema.SLOT_FILTER}",
-                {"staged": staged, **slot},
+            cursor.execute(
+                f"INSERT INTO charges ({names}) SELECT {names} FROM read_parquet($staged)",  # noqa: S608
+                {"staged": files},
             )
-            found = _count(cursor, "SELECT COUNT(*) FROM read_parquet($staged)", {"staged": staged})
-            _check_count("charges", found, stored, load.rows_stored)
-            kept = _insert_quarantine(cursor, load, quarantine)
-            _check_count("quarantined lines", kept, kept, load.rows_quarantined)
+            _insert_quarantine(cursor, load, quarantine)
             cursor.execute(schema.rollup_statement(), slot)
             _insert(cursor, "loads", schema.load_row(load))
 
     def mirror(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Value]]) -> None:
         """Replaces a reference table in one transaction and notes when."""
-        kinds = schema.mirrored_kinds(table, columns)
+        kinds = schema.check_mirror(table, columns, rows)
         with self._writing, _translated(), self._cursor() as cursor, _transaction(cursor):
             cursor.execute(f"DELETE FROM {table}")  # noqa: S608
             if rows:
@@ -129,15 +124,10 @@ class DuckDBWarehouse:
     def append(self, calls: Sequence[Mapping[str, Value]]) -> int:
         """Adds the calls whose `call_id` is new, in one transaction. Raises UsageError for an unknown
         column."""
-        fresh = list({call.get("call_id"): call for call in calls}.values())
+        fresh = schema.distinct_calls(calls)
         if not fresh:
             return 0
         columns = list(dict.fromkeys(name for call in fresh for name in call))
-        unknown = [name for name in columns if name not in schema.CALL_KINDS]
-        if unknown:
-            raise UsageError(
-                f"A call has no column {unknown[0]!r}.", hint="See CALL_COLUMNS for the columns."
-            )
         rows = [[call.get(name) for name in columns] for call in fresh]
         source, params = _unnest(columns, [schema.CALL_KINDS[name] for name in columns], rows)
         with self._writing, _translated(), self._cursor() as cursor, _transaction(cursor):
@@ -267,41 +257,17 @@ def _version(cursor: duckdb.DuckDBPyConnection) -> int:
     return _count(cursor, "SELECT COALESCE(MAX(version), 0) FROM schema_version", {}) if there else 0
 
 
-def _check_columns(cursor: duckdb.DuckDBPyConnection, staged: list[str]) -> None:
-    described = cursor.execute("DESCRIBE SELECT * FROM read_parquet($staged)", {"staged": staged}).fetchall()
-    names = {str(row[0]) for row in described}
-    missing = [name for name in CHARGE_COLUMN_NAMES if name not in names]
-    extra = sorted(names.difference(CHARGE_COLUMN_NAMES))
-    if missing or extra:
-        what = f"lacks {missing[0]}" if missing else f"has an unknown column {extra[0]}"
-        raise SourceRejected(f"The staged Parquet {what}.", hint="Nothing of it was stored.")
-
-
-def _check_count(what: str, found: int, stored: int, stated: int) -> None:
-    if found != stored:
-        raise CheckFailed(
-            f"{found - stored} staged {what} belong to another slot.", hint="Nothing was stored."
-        )
-    if stored != stated:
-        raise CheckFailed(
-            f"The load states {stated} {what} and {stored} were staged.", hint="Nothing was stored."
-        )
-
-
-def _insert_quarantine(cursor: duckdb.DuckDBPyConnection, load: Load, quarantine: Path | None) -> int:
+def _insert_quarantine(cursor: duckdb.DuckDBPyConnection, load: Load, quarantine: Path | None) -> None:
     if quarantine is None:
-        return 0
+        return
     targets = ", ".join(schema.QUARANTINE_COLUMNS.values())
     sources = ", ".join(schema.QUARANTINE_COLUMNS)
-    return _count(
-        cursor,
+    params = {"staged": staged.parquet_files(quarantine), "run": load.run_id, "source": load.source}
+    cursor.execute(
         f"INSERT INTO quarantine (x_provider, x_account, x_period, x_run_id, x_source, {targets}) "  # noqa: S608
         f"SELECT $provider, $account, $period, $run, $source, {sources} FROM read_parquet($staged)",
-        {
-            "staged": _parquet(quarantine), "run": load.run_id, "source": load.source,
-            **schema.slot_params(load.slot),
-        },
-    )  # fmt: skip
+        {**params, **schema.slot_params(load.slot)},
+    )
 
 
 def _insert(cursor: duckdb.DuckDBPyConnection, table: str, row: Mapping[str, Value]) -> None:
@@ -332,14 +298,6 @@ def _table(cursor: duckdb.DuckDBPyConnection, sql: str, params: Mapping[str, Par
     result = cursor.execute(sql, dict(params) if params else None)
     columns = tuple(str(item[0]) for item in result.description or ())
     return Table(columns, tuple(cast("list[tuple[Value, ...]]", result.fetchall())))
-
-
-def _parquet(path: Path) -> list[str]:
-    """The files of a staged path. Names are taken literally, never as patterns."""
-    files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
-    if not files or not all(file.is_file() for file in files):
-        raise NotFound(f"There is no staged Parquet at {path}.", hint="Stage the files again.")
-    return [str(file).replace("[", "[[]").replace("*", "[*]").replace("?", "[?]") for file in files]
 
 
 def _now() -> datetime:
