@@ -6,15 +6,15 @@ from __future__ import annotations
 
 import hashlib
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 
-if TYPE_CHECKING:
-    from importlib.resources.abc import Traversable
-
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _ROOT = files("costweir.sources") / "mappings"
+
+#: The files of the folder that decide a meaning, beside those under `models`.
+DOCUMENTS = ("forms", "lines", "services", "slots", "units", "words")
 
 
 def parse(text: str | bytes) -> Any:
@@ -30,23 +30,22 @@ def document(name: str) -> dict[str, Any]:
 def families() -> list[dict[str, Any]]:
     """Every model family of every developer, in file order; `developer` is filled in from the file."""
     found: list[dict[str, Any]] = []
-    for entry in _family_files():
-        content: dict[str, Any] = parse(entry.read_bytes())
-        found += [{"developer": content["developer"], **family} for family in content["families"]]
+    for name in names():
+        if name.startswith("models/"):
+            content = document(name)
+            found += [{"developer": content["developer"], **family} for family in content["families"]]
     return found
 
 
+def names() -> list[str]:
+    """The names of all files that decide a meaning, sorted."""
+    models = [entry.name for entry in (_ROOT / "models").iterdir() if entry.name.endswith(".yaml")]
+    return sorted([*DOCUMENTS, *(f"models/{name.removesuffix('.yaml')}" for name in models)])
+
+
 def digest() -> str:
-    """SHA-256 over names and bytes of all mapping files."""
+    """SHA-256 over names and bytes of those files."""
     total = hashlib.sha256()
-    for entry in sorted([*_ROOT.iterdir(), *_family_files()], key=lambda item: item.name):
-        if entry.name.endswith(".yaml"):
-            total.update(entry.name.encode() + b"\0" + entry.read_bytes() + b"\0")
+    for name in names():
+        total.update(name.encode() + b"\0" + (_ROOT / f"{name}.yaml").read_bytes() + b"\0")
     return total.hexdigest()
-
-
-def _family_files() -> list[Traversable]:
-    return sorted(
-        (item for item in (_ROOT / "models").iterdir() if item.name.endswith(".yaml")),
-        key=lambda item: item.name,
-    )

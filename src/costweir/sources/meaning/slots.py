@@ -9,8 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-_SINGLE = ("direction", "tier", "routing", "ttl", "band", "kind")
-
 
 @dataclass(slots=True)
 class Slots:
@@ -23,7 +21,6 @@ class Slots:
     routing: str = ""
     ttl: str = ""
     band: str = ""
-    kind: str = ""
     counts_tokens: bool = False
     counts_other: bool = False
     unread: bool = False
