@@ -16,10 +16,11 @@ import pytest
 
 from costweir.domain.charge import CHARGE_CATEGORIES, CHARGE_COLUMN_NAMES
 from costweir.errors import SourceRejected
-from costweir.sources.formats import azure
+from costweir.sources.formats import azure, azure_focus
 from costweir.sources.formats.azure_header import AzureHeader, table
 from costweir.sources.formats.azure_runs import newest_runs
 from costweir.sources.formats.format import LINE_INPUTS, BillFile
+from costweir.sources.stage import StageOptions, stage
 
 ROOT = Path(__file__).parents[2]
 SAMPLES = ROOT / "samples" / "azure"
@@ -30,6 +31,7 @@ PAYG = SAMPLES / "payg_2026-10.csv"
 PAYG_OLD = SAMPLES / "payg_old_2026-10.csv"
 GERMAN = SAMPLES / "german_2026-10.csv"
 EUR = SAMPLES / "mca_eur_2026-10.csv"
+FOCUS = SAMPLES / "focus_2026-10.csv"
 ONE_BILL = [EA, MCA, PARQUET, PAYG, PAYG_OLD, GERMAN]
 COSTS = {"CostInBillingCurrency", "costInBillingCurrency", "Cost", "PreTaxCost", "PreTaxCost (PreTaxCost)"}
 
@@ -442,3 +444,70 @@ def test_files_outside_a_folder_of_days_are_kept() -> None:
         "x/november.csv",
         "99999999-20261031/p.csv",
     ]
+
+
+def staged(path: Path, tmp_path: Path) -> dict[tuple[str, str, str], tuple[int, Decimal, list[Row]]]:
+    """What the staging makes of a file or folder: each slot with its stored rows, total and charges."""
+    options = StageOptions(all_services=True)
+    found_slots = stage([str(path)], into=tmp_path / "staged" / path.name, options=options)
+    result: dict[tuple[str, str, str], tuple[int, Decimal, list[Row]]] = {}
+    for slot in found_slots.slots:
+        load, key = slot.load, slot.load.slot
+        assert (load.rows_in, load.billed_total) == (load.rows_stored, load.file_total)
+        table = duckdb.sql(f"SELECT * FROM read_parquet('{slot.charges}/*.parquet')")
+        rows = [dict(zip(table.columns, row, strict=True)) for row in table.fetchall()]
+        rows.sort(key=lambda row: row["sku_id"])
+        result[key.provider, key.account, key.period] = (load.rows_stored, load.billed_total, rows)
+    return result
+
+
+def test_the_focus_export_and_the_cost_export_of_a_bill_mean_the_same(
+    tmp_path: Path,
+) -> None:
+    first, *others = (staged(path, tmp_path) for path in (EA, MCA, PARQUET, FOCUS))
+    slot = ("azure", "81234567", "2026-10")
+    assert first.keys() == {slot}
+    assert first[slot][:2] == (11, sum(costs_of(EA)))
+    same = [
+        *("billed_cost", "x_billed_usd", "x_tokens", "x_model", "x_token_class", "x_routing", "x_customer"),
+        *("sub_account_id", "charge_category", "charge_class", "x_resource_group", "publisher_name"),
+    ]
+    for other in others:
+        assert other.keys() == first.keys()
+        assert other[slot][:2] == first[slot][:2]
+        for name in same:
+            assert [row[name] for row in other[slot][2]] == [row[name] for row in first[slot][2]], name
+
+
+def test_tokens_models_and_customers_of_a_bill(tmp_path: Path) -> None:
+    rows = staged(EA, tmp_path)["azure", "81234567", "2026-10"][2]
+    found = [(row["x_model"], row["x_token_class"], row["x_tokens"], row["x_customer"]) for row in rows[:5]]
+    assert found == [
+        ("gpt-4.1-mini", "input", Decimal(18250500), "acme"),
+        ("gpt-4.1-mini", "output", Decimal(2100250), "acme"),
+        ("gpt-5", "cache_read", Decimal(41200001), "globex"),
+        ("gpt-5.4", "output", Decimal(750000), "globex"),
+        ("gpt-4o-mini", "input", Decimal(12), "untagged"),
+    ]
+
+
+def test_a_folder_with_two_runs_of_a_month_is_counted_once(tmp_path: Path) -> None:
+    month = tmp_path / "root" / "costs" / "20261001-20261031"
+    whole = EA.read_text(encoding="utf-8-sig")
+    for run, text in (("202610050400/a", whole.replace("7.3002", "700.3002")), ("202610060400/b", whole)):
+        (month / run).mkdir(parents=True)
+        (month / run / "part_0_0001.csv").write_text(text, encoding="utf-8")
+    rows, total, _ = staged(tmp_path / "root", tmp_path)["azure", "81234567", "2026-10"]
+    assert (rows, total) == (11, sum(costs_of(EA)))
+
+
+def test_rows_of_other_providers_in_a_hub_file_are_left_as_they_are(db: duckdb.DuckDBPyConnection) -> None:
+    raw = f"(SELECT * REPLACE ('Amazon Web Services' AS \"ProviderName\") FROM {relation(FOCUS)})"
+    header = {row[0]: row[1] for row in db.execute(f"DESCRIBE SELECT * FROM {raw}").fetchall()}
+    assert azure_focus.FOCUS.recognise(header)
+    columns = azure_focus.FOCUS.columns(header)
+    ids = ", ".join(columns[name] for name in ("x_provider", "x_account", "sub_account_id"))
+    found = db.execute(f"SELECT DISTINCT {ids} FROM {raw}").fetchall()
+    account = "/providers/Microsoft.Billing/billingAccounts/81234567/billingProfiles/81234567"
+    assert {row[:2] for row in found} == {("aws", account)}
+    assert all(row[2].startswith("/subscriptions/") for row in found)

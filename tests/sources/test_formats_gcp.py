@@ -14,8 +14,9 @@ import duckdb
 import pytest
 
 from costweir.domain.charge import CHARGE_COLUMN_NAMES
-from costweir.sources.formats import gcp
+from costweir.sources.formats import gcp, gcp_focus
 from costweir.sources.formats.format import LINE_INPUTS
+from costweir.sources.stage import StageOptions, stage
 
 ROOT = Path(__file__).parents[2]
 SAMPLES = ROOT / "samples" / "gcp"
@@ -24,6 +25,9 @@ DETAILED = SAMPLES / "detailed_2026-10.parquet"
 FLATTENED = SAMPLES / "flattened_2026-10.csv"
 EUR = SAMPLES / "standard_eur_2026-10.jsonl"
 KOKU = SAMPLES / "standard_flat_2020-11.csv"
+FOCUS_JSON = SAMPLES / "focus_2026-10.jsonl"
+FOCUS_PARQUET = SAMPLES / "focus_2026-10.parquet"
+FOCUS_NAMES = [names[0] for names in gcp_focus.FOCUS.needs if not names[0].startswith("x_")]
 
 Row = Mapping[str, Any]
 
@@ -295,3 +299,67 @@ def test_other_tables_are_not_taken_for_a_billing_export() -> None:
     price_list = {"sku": "STRUCT(id VARCHAR)", "service": "STRUCT(id VARCHAR)", "list_price": "DOUBLE"}
     assert not gcp.EXPORT.recognise(price_list)
     assert gcp.EXPORT.missing(price_list)[:2] == ("billing_account_id", "usage_start_time")
+
+
+def staged(path: Path, tmp_path: Path) -> dict[tuple[str, str, str], tuple[int, Decimal, list[Row]]]:
+    """What the staging makes of a file: for each slot its stored rows, its total and its charges."""
+    found = stage([str(path)], into=tmp_path / path.name, options=StageOptions(all_services=True))
+    result: dict[tuple[str, str, str], tuple[int, Decimal, list[Row]]] = {}
+    for slot in found.slots:
+        load, key = slot.load, slot.load.slot
+        assert (load.rows_in, load.billed_total) == (load.rows_stored, load.file_total)
+        table = duckdb.sql(f"SELECT * FROM read_parquet('{slot.charges}/*.parquet')")
+        rows = [dict(zip(table.columns, row, strict=True)) for row in table.fetchall()]
+        rows.sort(key=lambda row: (row["charge_period_start"], row["sku_id"], row["billed_cost"]))
+        result[key.provider, key.account, key.period] = (load.rows_stored, load.billed_total, rows)
+    return result
+
+
+def test_every_shape_is_staged_as_the_same_bill(tmp_path: Path) -> None:
+    truth = lines_of(STANDARD)
+    first, *others = (
+        staged(path, tmp_path) for path in (STANDARD, DETAILED, FLATTENED, FOCUS_JSON, FOCUS_PARQUET)
+    )
+    account = "01AB2C-34D5E6-789F01"
+    october, november = first["gcp", account, "2026-10"], first["gcp", account, "2026-11"]
+    assert october[:2] == (13, sum(net_of(line) for line in truth[:-1]))
+    assert november[:2] == (1, net_of(truth[-1]))
+    same = [
+        *(
+            "billed_cost",
+            "x_billed_usd",
+            "x_credit_cost",
+            "x_tokens",
+            "x_model",
+            "x_token_class",
+            "x_customer",
+        ),
+        *("x_feature", "sub_account_id", "charge_category", "charge_class", "publisher_name", "x_line_type"),
+    ]
+    for other in others:
+        assert other.keys() == first.keys()
+        for key, (count, total, rows) in other.items():
+            assert (count, total) == first[key][:2]
+            for name in same:
+                assert [row[name] for row in rows] == [row[name] for row in first[key][2]], name
+
+
+def test_tokens_models_and_customers_of_a_bill(tmp_path: Path) -> None:
+    rows = staged(STANDARD, tmp_path)["gcp", "01AB2C-34D5E6-789F01", "2026-10"][2]
+    usage = {
+        (r["x_model"], r["x_token_class"], r["x_customer"]): r["x_tokens"] for r in rows if r["x_tokens"]
+    }
+    assert usage["gemini-2.5-flash", "cache_read", "globex"] == Decimal(99000123)
+    assert usage["gemini-2.5-flash", "output", "acme"] == Decimal(2210500)
+    assert usage["claude-sonnet-4-6", "output", "from-tag"] == Decimal(810000)
+
+
+def test_a_focus_export_in_euros_has_us_dollars_by_its_own_rate(db: duckdb.DuckDBPyConnection) -> None:
+    columns = gcp_focus.FOCUS.columns(
+        {**dict.fromkeys(FOCUS_NAMES, "VARCHAR"), "x_CurrencyConversionRate": "DOUBLE"}
+    )
+    line = dict.fromkeys(FOCUS_NAMES, "") | {"BilledCost": "0.92", "BillingCurrency": "EUR"}
+    raw = "(SELECT " + ", ".join(f'{_sql(text)} AS "{name}"' for name, text in line.items())
+    raw += ', 0.92::DOUBLE AS "x_CurrencyConversionRate")'
+    found = db.execute(f"SELECT {columns['x_billed_usd']}, {columns['x_credit_cost']} FROM {raw}").fetchone()
+    assert found == (Decimal(1), Decimal(0))

@@ -60,17 +60,20 @@ class AzureHeader:
         """Whether every group of required columns is there, and the file is no FOCUS file."""
         return "billedcost" not in self._names and all(self.has(*group) for group in table()["required"])
 
+    def _raw(self, name: str) -> str:
+        return f"({quoted(name)} ->> '$')" if self._header[name].upper() == "JSON" else quoted(name)
+
     def text(self, *fields: str) -> str:
         """SQL for the first field that is filled in. Azure's words for nothing count as empty."""
         empty = ", ".join(map(literal, table()["placeholders"]))
-        terms = [f"txt({quoted(name)})" for name in map(self.column, fields) if name is not None]
+        terms = [f"txt({self._raw(name)})" for name in map(self.column, fields) if name is not None]
         real = [bound(term, "t", f"CASE WHEN lower(t) NOT IN ({empty}) THEN t END") for term in terms]
         return coalesced(*real) if real else "NULL"
 
     def verbatim(self, field: str) -> str:
         """SQL for the text of a field as it is."""
         name = self.column(field)
-        return "NULL" if name is None else f"txt({quoted(name)})"
+        return "NULL" if name is None else f"txt({self._raw(name)})"
 
     def money(self, field: str) -> str:
         """SQL for an amount; text may have a decimal comma or an exponent."""
@@ -84,9 +87,9 @@ class AzureHeader:
         name = self.column(field)
         if name is None:
             return "NULL"
-        if self._header[name].upper() != "VARCHAR":
-            return f"{macro}({quoted(name)})"
-        return f"{macro}({_with_point(quoted(name), lone_comma=self.localised)})"
+        if self._header[name].upper() not in ("VARCHAR", "JSON"):
+            return f"{macro}({self._raw(name)})"
+        return f"{macro}({_with_point(self._raw(name), lone_comma=self.localised)})"
 
     def instant(self, field: str) -> str:
         """SQL for an instant. Dates with slashes start with the month, in a localised file with the day."""
@@ -94,13 +97,13 @@ class AzureHeader:
         if name is None:
             return "NULL"
         if self._header[name].upper().startswith(_TYPED_TIME):
-            return f"instant({quoted(name)})"
+            return f"instant({self._raw(name)})"
         # %y comes first, because %Y takes 26 for the year 26.
         slashes = "'%d/%m/%y', '%d/%m/%Y', '%d/%m/%Y %H:%M:%S'"
         if not self.localised:
             slashes = "'%m/%d/%y', '%m/%d/%Y', '%m/%d/%Y %H:%M:%S', '%m/%d/%Y %I:%M:%S %p'"
         return bound(
-            f"txt({quoted(name)})",
+            f"txt({self._raw(name)})",
             "t",
             "CASE WHEN t[5] = '-' OR length(t) = 8 AND t NOT SIMILAR TO '.*[./].*' THEN instant(t) "
             "WHEN t[5] = '/' THEN try_strptime(t, ['%Y/%m/%d', '%Y/%m/%d %H:%M:%S']) "

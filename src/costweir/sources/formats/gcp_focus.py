@@ -47,6 +47,11 @@ def columns(header: Header) -> Mapping[str, str]:
     return {
         **base,
         "x_provider": "'gcp'",
+        # Periods start at midnight in California, which is some hours later but the same day in UTC.
+        "billing_period_start": f"({nested.instant('BillingPeriodStart')})::DATE",
+        "billing_period_end": f"({nested.instant('BillingPeriodEnd')})::DATE",
+        "charge_period_start": nested.instant("ChargePeriodStart"),
+        "charge_period_end": nested.instant("ChargePeriodEnd"),
         # The description is the SKU text, which the classifier knows from the native export.
         "line_text": at.text("ChargeDescription", "SkuMeter", "SkuId"),
         "line_unit": at.text("ConsumedUnit", "PricingUnit"),
@@ -54,7 +59,10 @@ def columns(header: Header) -> Mapping[str, str]:
         "line_unit_price": "NULL",
         "line_usd_rate": "NULL" if rate == "NULL" else ratio("1::DECIMAL(38, 18)", rate),
         "line_tags": tag_union(nested, *_TAG_FIELDS),
-        "sub_account_id": coalesced(nested.text("x_Project.id"), base["sub_account_id"]),
+        # Where the export knows no project, it repeats the billing account.
+        "sub_account_id": coalesced(
+            nested.text("x_Project.id"), f"nullif({base['sub_account_id']}, {base['billing_account_id']})"
+        ),
         "sub_account_name": coalesced(nested.text("x_Project.name"), base["sub_account_name"]),
         "x_usage_type": at.text("ChargeDescription", "SkuMeter"),
         "x_operation": at.text("x_ServiceId"),
