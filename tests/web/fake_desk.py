@@ -1,4 +1,4 @@
-"""A desk over a small made-up world, kept in memory, whose Answers keep the contract: rows + other = total."""
+"""A desk over a small made-up world in memory, whose Answers keep the contract: rows + other = total."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ CUSTOMERS = (
     ("kestrel-legal", "Kestrel Legal", "tier_1"), ("blue-heron", "Blue Heron Health", "tier_3"),
     ("tidewater", "Tidewater Freight", "tier_2"), ("aster-bank", "Aster Bank", "tier_3"),
     ("quarry", "Quarry & Co <Ltd>", "tier_1"), ("fjord", "Fjord Analytics", "tier_2"),
-    ("alder", "Alder Dental", "tier_1"), ("elmgrove", "Elmgrove Vets", "tier_1"), ("=cmd|'x'!A1", "=cmd|'x'!A1", "tier_2"),
+    ("alder", "Alder Dental", "tier_1"), ("elmgrove", "Elmgrove Vets", "tier_1"),
+    ("=cmd|'x'!A1", "=cmd|'x'!A1", "tier_2"),
     ("dovetail", "Dovetail Joinery", "tier_1"),
 )  # fmt: skip
 PLANS = {
@@ -137,8 +138,8 @@ def _margin(facts: Sequence[Fact], months: int) -> dict[str, Cell]:
     revenue = sum((Decimal(PLANS[plan][1]) * months for plan in paying.values()), Decimal(0))
     margin = revenue - _sum(facts)
     return {
-        "revenue_usd": decimal_text(revenue), "margin_usd": decimal_text(margin), "paying_customers": len(paying),
-        "margin_share": _ratio(margin, revenue),
+        "revenue_usd": decimal_text(revenue), "margin_usd": decimal_text(margin),
+        "paying_customers": len(paying), "margin_share": _ratio(margin, revenue),
     }  # fmt: skip
 
 
@@ -202,7 +203,8 @@ class FakeDesk:
                     f"{name!r} is not a dimension.", hint=f"Valid here: {', '.join(DIMENSIONS)}."
                 )
         facts = [] if self.empty else _select(request)
-        defaults = {"margin": ("plan",), "data_health": ("provider", "source", "account"), "models": ("model",),
+        defaults = {"margin": ("plan",), "data_health": ("provider", "source", "account"),
+                    "models": ("model",),
                     "customers": ("customer",), "unknown_skus": ("provider", "service", "usage_type", "unit"),
                     "untagged": ("provider",), "unit_cost": ("model",)}  # fmt: skip
         by = request.by or defaults.get(request.question, ())
@@ -219,10 +221,11 @@ class FakeDesk:
             return []
         return [
             {
-                "run_id": f"r{number}", "source": SOURCES[provider], "account": f"{provider}-1", "period": "2026-11",
-                "status": ("loaded", "unchanged", "quarantined", "failed")[number % 4], "rows_in": 1200, "rows_stored": 1100,
-                "rows_skipped": 97, "rows_quarantined": 3, "billed_total": {"amount": "412.06", "currency": "USD"},
-                "started_at": "2026-11-18T06:10:00Z", "finished_at": "2026-11-18T06:10:04Z", "note": "",
+                "run_id": f"r{number}", "source": SOURCES[provider], "account": f"{provider}-1",
+                "period": "2026-11",
+                "status": ("loaded", "unchanged", "quarantined", "failed")[number % 4], "rows_in": 1200,
+                "rows_stored": 1100, "rows_skipped": 97, "rows_quarantined": 3,
+                "billed_total": {"amount": "412.06", "currency": "USD"}, "started_at": "2026-11-18T06:10:00Z", "finished_at": "2026-11-18T06:10:04Z", "note": "",
             }
             for number, provider in enumerate(LAG)
         ][:limit]  # fmt: skip
@@ -230,8 +233,9 @@ class FakeDesk:
     def quarantine(self, *, run_id: str = "", limit: int = 100) -> Sequence[Mapping[str, object]]:
         if self.empty:
             return []
-        row = {"run_id": "r2", "source": "aws-cur2", "account": "aws-1", "period": "2026-11", "file": "cur-00001.csv.gz",
-               "row_number": 4711, "reason": "lineItem/UnblendedCost is not a number", "raw": "<b>7,1</b>;" * 40}  # fmt: skip
+        row = {"run_id": "r2", "source": "aws-cur2", "account": "aws-1", "period": "2026-11",
+               "file": "cur-00001.csv.gz", "row_number": 4711, "reason": "lineItem/UnblendedCost is not a number",
+               "raw": "<b>7,1</b>;" * 40}  # fmt: skip
         return [row][:limit]
 
     def customers(self) -> Sequence[Mapping[str, object]]:
@@ -258,8 +262,8 @@ class FakeDesk:
             f"2026-{number:02d}" for number in range(1, 12)
         ]  # fmt: skip
         return {
-            "version": "0.1.0", "today": TODAY.isoformat(), "sample": self.sample and not self.empty, "empty": self.empty,
-            "months": months,
+            "version": "0.1.0", "today": TODAY.isoformat(), "sample": self.sample and not self.empty,
+            "empty": self.empty, "months": months,
         }  # fmt: skip
 
 
@@ -297,7 +301,7 @@ def _answer(request: Request, facts: list[Fact], by: Sequence[str], measure: Mea
         query_id="q_0123456789abcdef", question=request.question, basis=basis, currency="USD",
         period=Period(request.since, request.until), rows=tuple(shown), total=decimal_text(total),
         other=decimal_text(total - inside),
-        excluded=(Excluded("quarantined", "3 lines could not be read and stand in quarantine.", rows=3),) if facts else (),
+        excluded=(Excluded("quarantined", "3 lines could not be read.", rows=3),) if facts else (),
         as_of=dict.fromkeys(SOURCES.values(), "2026-11-18T06:10:00Z") if facts else {},
         complete_to={source: _complete_to(source) for source in SOURCES.values()} if facts else {},
         complete=False, notes=("This is a made-up world.",),

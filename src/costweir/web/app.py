@@ -38,7 +38,7 @@ LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 def create_app(
     desk: Desk, *, routes: Sequence[BaseRoute] = (), allowed_hosts: Sequence[str] = LOOPBACK
 ) -> Starlette:
-    """The app over one desk. `routes` are mounted beside the pages; `allowed_hosts` are the names (without port)
+    """The app over one desk. `routes` are mounted beside the pages; `allowed_hosts` are the names (no port)
     that a request may be addressed to, `*` allows every name."""
     kit = Kit(desk)
     pages: list[BaseRoute] = [

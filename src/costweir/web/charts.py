@@ -57,6 +57,11 @@ def _tints(model: str) -> tuple[str, ...]:
     return tuple(f"m-{maker}-{(start + step) % 3 + 1}" for step in range(3)) if maker else ()
 
 
+def model_tint(model: str) -> str:
+    """The tint of a model outside a chart, where two of one maker may share it; grey for an unknown maker."""
+    return next(iter(_tints(model)), OTHER)
+
+
 def _free(member: str, wanted: Sequence[str], taken: set[str]) -> str:
     start = zlib.crc32(member.encode()) % len(_SLOTS)
     around = [*wanted, *_SLOTS[start:], *_SLOTS[:start]]
@@ -119,7 +124,7 @@ def over_time(
     y: Spec = {
         "field": "v", "type": "quantitative", "title": None,
         "stack": None if mark == "lines" else "normalize" if mark == "share" else "zero",
-        "axis": {"format": axis, "tickCount": 4},
+        "axis": {"format": axis, "tickCount": 4}, "scale": {"nice": True, "zero": True},
     }  # fmt: skip
     color: Spec = {
         "field": "k", "legend": None,

@@ -22,7 +22,7 @@ from costweir.web.pages.limits import gauge, read_limits
 from costweir.web.pages.overview_head import Tile
 from costweir.web.pages.period import choices, read_days
 from costweir.web.pages.series import Meaning, Stack, buckets, named_members, provisional, stack
-from costweir.web.pages.shell import Frame, Kit, Now, json_link, provisional_from
+from costweir.web.pages.shell import Frame, Kit, Now, json_link, provisional_from, read_sources
 from costweir.web.pages.table import Cell, Column, Row, Table, with_bars
 from costweir.web.pages.view import Days, View, explore_link, like_days
 
@@ -47,13 +47,14 @@ def build(kit: Kit, request: Request) -> Response:
         raise NotFound(f"There is no customer {name!r}.", hint="See all customers under /customers.")
     parts = fold(models, "model", named=6)
     stacked, time = _stack(kit, name, days, found, now=now)
-    limit = read_limits(kit.desk).of(name)
+    limits = read_limits(kit.desk)
+    limit, plan = limits.of(name), str((known or {}).get("plan") or "")
     total = Decimal(models.total)
     chart = charts.over_time(
         charts.Frame(f"Spend of {title} per day by model", time, models.currency), stacked.series
     )
     context = {
-        "empty": False, "heading": title, "plan": str((known or {}).get("plan") or ""), "answer": models,
+        "empty": False, "heading": title, "plan": limits.plans.get(plan, plan), "answer": models,
         "tiles": _tiles(found, days, limit, now=now), "json_link": json_link(_spend(name, days, "model")),
         "gauge": gauge(title, total, limit, currency=models.currency) if limit else None,
         "chart": chart, "keys": _keys(stacked), "hatched": any(one.provisional for one in stacked.series),
@@ -95,7 +96,7 @@ def _stack(kit: Kit, name: str, days: Days, found: Answers, *, now: Now) -> tupl
         "per_day"
     )
     time = buckets(days, "day" if days.count <= 62 else "month", today=now.today)
-    late = provisional(time, provisional_from(models, now.today))
+    late = provisional(time, provisional_from(read_sources(kit, now.today), now.today))
     shown = [member for member, _ in parts.named]
     links = {
         model: View(days, "feature", where={"customer": (name,), "model": (model,)}).url() for model in shown
@@ -155,7 +156,7 @@ def _finding(title: str, models: Answer) -> str:
     if top is None:
         return f"{title} cost nothing in these days."
     amount = fmt.money(top[1], models.currency)
-    return f"Spend of {title} per day by model. {top[0]} is largest with {amount}. The table below has every value."
+    return f"Spend of {title} per day by model. {top[0]} is largest with {amount}. The table has every value."
 
 
 def _split(answer: Answer, dimension: str, name: str, days: Days) -> Table:

@@ -29,7 +29,7 @@ from costweir.web.pages.view import Days, explore_link
 
 PATH = "/customers"
 #: Rows on the page; the rest is one line.
-MOST = 100
+MOST = 80
 
 
 def routes(kit: Kit) -> list[BaseRoute]:
@@ -92,7 +92,7 @@ def _columns(answer: Answer) -> tuple[Column, ...]:
         Column("Revenue", "revenue_usd", sort="revenue"),
         Column("Margin", "margin_usd", sort="margin"),
         Column("Budget used", "budget_used", numeric=False, sort="used"),
-        Column("of", "budget_usd", sort="budget"),
+        Column("Budget", "budget_usd", sort="budget"),
         Column("Active days", "active_days", sort="days"),
         Column("Per active day", "cost_per_active_day", sort="daily"),
         Column("Trend", numeric=False, wide=True),
@@ -112,7 +112,7 @@ def _table(
         rows.append(
             (
                 _who(name, known, days),
-                _plan(name, known),
+                _plan(name, known, limits.plans),
                 *_money(row, answer, paid.get(name)),
                 *_budget(name, row, answer, limits),
                 cells.count(row.get("active_days")),
@@ -137,9 +137,9 @@ def _who(name: str, known: Mapping[str, Record], days: Days) -> Cell:
     return Cell(shown, name, href=f"{PATH}/{quote(name, safe='')}")
 
 
-def _plan(name: str, known: Mapping[str, Record]) -> Cell:
+def _plan(name: str, known: Mapping[str, Record], plans: Mapping[str, str]) -> Cell:
     plan = str((known.get(name) or {}).get("plan") or "")
-    return Cell(plan, plan) if plan else Cell(fmt.NOTHING, "", tone="muted")
+    return Cell(plans.get(plan, plan), plan) if plan else Cell(fmt.NOTHING, "", tone="muted")
 
 
 def _money(row: Mapping[str, Value], answer: Answer, paid: Mapping[str, Value] | None) -> list[Cell]:
@@ -164,7 +164,8 @@ def _budget(name: str, row: Mapping[str, Value], answer: Answer, limits: Limits)
     used = cells.number(row, cost_field(answer))
     share = (used / limit).quantize(Decimal("0.000001"))
     shown = gauge(name, used, limit, currency=answer.currency)
+    tone = {"ok": "level"}.get(shown.state, shown.state)
     return [
-        Cell(fmt.ratio(share), f"{share:f}", gauge=shown),
+        Cell(f"{fmt.ratio(share)} used", f"{share:f}", bar=shown.settled, tone=tone),
         Cell(fmt.money_round(limit), f"{limit:f}"),
     ]

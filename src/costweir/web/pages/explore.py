@@ -20,13 +20,24 @@ from costweir.web import charts
 from costweir.web import format as fmt
 from costweir.web.pages.explore_table import Part, explore_table
 from costweir.web.pages.series import Meaning, align, buckets, named_members, provisional, stack
-from costweir.web.pages.shell import Frame, Kit, Now, json_link, last_day, month_days, provisional_from
-from costweir.web.pages.view import BASES, MARKS, PER, TIME, Days, View, like_days, read_view
+from costweir.web.pages.shell import (
+    Frame,
+    Kit,
+    Now,
+    json_link,
+    last_day,
+    month_days,
+    provisional_from,
+    read_sources,
+)
+from costweir.web.pages.view import BASES, MARKS, MOST_ROWS, PER, TIME, Days, View, like_days, read_view
 
 #: Members that are asked for at most; the rest arrives as the answer's own `other`.
 MOST = 1000
 #: The question behind the table; it has the cost of spend, and tokens and unit price beside it.
 TABLE = "unit_cost"
+#: Series that have a name and a colour in the chart.
+NAMED = 6
 #: Groupings that are offered first.
 FIRST = ("provider", "model", "customer", "token_class", "feature", "project", "plan", "service")
 LABELS = {"token_class": "token class", "usage_type": "usage type", "sub_account": "sub-account"}
@@ -72,13 +83,18 @@ def build(kit: Kit, request: Request) -> Response:
         return _nothing(kit, request, asked, now=now, dimensions=dimensions)
     found = kit.ask(_by_time(asked))
     time = buckets(view.days, view.per, today=now.today)
-    open_from = provisional_from(asked.now, now.today)
+    known_sources = read_sources(kit, now.today)
+    open_from = provisional_from(known_sources, now.today)
     meaning = _meaning(asked, time_provisional=provisional(time, open_from))
-    stacked = stack(asked.parts, found.need("members"), found.need("whole"), time, meaning=meaning)
+    members, whole = found.need("members"), found.need("whole")
+    listed = stack(asked.parts, members, whole, time, meaning=meaning)
+    shown = fold(asked.now, view.by, named=min(view.rows, NAMED))
+    meant = replace(meaning, other=_other(shown, view.by))
+    stacked = stack(shown, members, whole, time, meaning=meant)
     earlier = buckets(asked.days_before, view.per, today=now.today)
     before_days = found.maybe("before")
     table = explore_table(
-        _part(asked, meaning), stacked.series, before=asked.before, base=_base(asked, now), today=now.today
+        _part(asked, meaning), listed.series, before=asked.before, base=_base(asked, now), today=now.today
     )
     kind = request.url.path.rpartition(".")[2]
     if kind in ("csv", "md"):
@@ -99,6 +115,7 @@ def build(kit: Kit, request: Request) -> Response:
         "table": table,
         "hatched": any(one.provisional for one in stacked.series),
         "problems": found.problems,
+        "sources": known_sources,
         **_frame_context(asked, now, dimensions),
     }
     frame = Frame("explore.html", title, "explore", _crumbs(asked), charts=True)
@@ -165,12 +182,16 @@ def _by_day(answer: Answer) -> dict[str, Decimal]:
 def _meaning(asked: Asked, *, time_provisional: Mapping[str, frozenset[int]]) -> Meaning:
     view, parts = asked.view, asked.parts
     members = [name for name, _ in parts.named]
-    tokens = charts.tokens(view.by, members[:6])
+    tokens = charts.tokens(view.by, members[:NAMED])
     if parts.untagged is not None:
         tokens[UNTAGGED] = UNTAGGED
-    count = "" if parts.others is None else f" ({fmt.plural(parts.others, _label(view.by))})"
     links = {name: view.only(view.by, name).url() for name in (*members, UNTAGGED)}
-    return Meaning(view.by, tokens, asked.names, links, time_provisional, f"Other{count}")
+    return Meaning(view.by, tokens, asked.names, links, time_provisional, _other(parts, view.by))
+
+
+def _other(parts: Breakdown, dimension: str) -> str:
+    """`Other (34 customers)`."""
+    return "Other" if parts.others is None else f"Other ({fmt.plural(parts.others, _label(dimension))})"
 
 
 def _part(asked: Asked, meaning: Meaning) -> Part:
@@ -240,7 +261,9 @@ def _frame_context(asked: Asked, now: Now, dimensions: tuple[str, ...]) -> dict[
         "total": fmt.money(total, answer.currency), "range": now_text, "base": before_text,
         "chips": _filters(asked),
         "json_link": json_link(_question(view, view.days, (view.by,), question=TABLE)),
-        "groups": [(_label(name), replace(view, by=name, sort="").url(), name == view.by) for name in choices],
+        "groups": [
+            (_label(name), replace(view, by=name, sort="").url(), name == view.by) for name in choices
+        ],
         "pers": [(name, replace(view, per=name).url(), name == view.per) for name in PER],
         "marks": [(name, replace(view, mark=name).url(), name == view.mark) for name in MARKS],
         "bases": [(name, replace(view, basis=name).url(), name == answer.basis) for name in BASES],
@@ -250,7 +273,7 @@ def _frame_context(asked: Asked, now: Now, dimensions: tuple[str, ...]) -> dict[
         "unknown": [(name, value, _drop_unknown(view, name).url()) for name, value in view.unknown],
         "csv": f"/explore.csv{query}", "md": f"/explore.md{query}",
         "sort_url": _sorter(view),
-        "more": replace(view, rows=100).url() if view.rows < 100 and asked.parts.others else "",
+        "more": replace(view, rows=MOST_ROWS).url() if view.rows < MOST_ROWS and asked.parts.others else "",
         "fewer": replace(view, rows=6).url() if view.rows > 6 else "",
     }  # fmt: skip
 

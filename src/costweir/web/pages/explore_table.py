@@ -19,7 +19,7 @@ from costweir.web.pages.table import Cell, Column, Row, Table, sort_rows, spark,
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What the table shows: the answer, its named members, their meaning, the dimension in words, the order."""
+    """What the table shows: answer, named members, their meaning, the dimension in words, the order."""
 
     answer: Answer
     parts: Breakdown
@@ -107,12 +107,7 @@ def _columns(part: Part, base: tuple[str, str], *, compared: bool) -> tuple[Colu
         ]
     columns += [
         Column("Tokens", "tokens", sort="tokens"),
-        Column(
-            "Per 1M",
-            "per_million_tokens",
-            sort="unit",
-            hint="Cost per 1,000,000 tokens of the lines that count tokens",
-        ),
+        Column("Per 1K", "cost_per_1k_tokens", sort="unit", hint="Over the lines billed in tokens"),
         Column("Trend", numeric=False, wide=True),
     ]
     return tuple(columns)
@@ -128,8 +123,8 @@ def _row(line: _Line, part: Part, places: int, *, trend: Sequence[Decimal], comp
     meaning, money = part.meaning, part.answer.currency
     token = meaning.tokens.get(line.member, charts.OTHER)
     first = Cell(
-        _name(line, part), line.member or meaning.other, href=meaning.links.get(line.member, ""), swatch=token,
-        badge=line.member == UNTAGGED,
+        _name(line, part), line.member or meaning.other, href=meaning.links.get(line.member, ""),
+        swatch=token, badge=line.member == UNTAGGED,
     )  # fmt: skip
     path, dot = spark(trend)
     cells = [

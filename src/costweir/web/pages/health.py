@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import cast
 
@@ -13,12 +13,14 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from costweir.domain.answer import Answer
+from costweir.domain.answer import Cell as Value
+from costweir.domain.charge import UNTAGGED
 from costweir.insights.breakdown import cost_field
 from costweir.queries.request import Request as Question
 from costweir.web import format as fmt
 from costweir.web.desk import Record
 from costweir.web.pages import rows as cells
-from costweir.web.pages.shell import Frame, Kit, Now, complete_until
+from costweir.web.pages.shell import Frame, Kit, Now, Source, complete_until, read_sources
 from costweir.web.pages.table import Cell, Column, Row, Table
 
 PATH = "/settings/health"
@@ -42,6 +44,7 @@ def build(kit: Kit, request: Request) -> Response:
             "health": Question("data_health"),
             "unknown": Question("unknown_skus", limit=50),
             "untagged": Question("untagged", by=("provider",)),
+            "nobody": Question("spend", by=("provider",), where={"customer": (UNTAGGED,)}),
         }
     )
     health = found.need("health")
@@ -49,40 +52,42 @@ def build(kit: Kit, request: Request) -> Response:
     kind = request.url.path.rpartition(".")[2]
     if kind in ("csv", "md"):
         return kit.export(sources, kind=kind, name="data-health", now=now)
+    known = read_sources(kit, now.today)
     quarantine = kit.desk.quarantine(limit=100)
     unknown, untagged = found.maybe("unknown"), found.maybe("untagged")
     context = {
-        "empty": False, "answer": health, "table": sources, "problems": found.problems,
-        "tiles": _tiles(health, unknown, untagged, now), "runs": _runs(runs, now), "csv": f"{PATH}.csv",
+        "empty": False, "answer": health, "sources": known, "table": sources, "problems": found.problems,
+        "tiles": _tiles(health, unknown, found.maybe("nobody"), now, sources=known), "runs": _runs(runs, now),
+        "csv": f"{PATH}.csv",
         "md": f"{PATH}.md", "quarantine": _quarantine(quarantine) if quarantine else None,
         "unknown": _unknown(unknown, now) if unknown and unknown.rows else None,
         "untagged": _untagged(untagged) if untagged and untagged.rows else None,
-        "late": [row for row in health.rows if row.get("late")],
+        "late": _late(health, now),
     }  # fmt: skip
     return kit.page(request, frame, now=now, context=context)
 
 
 def _tiles(
-    health: Answer, unknown: Answer | None, untagged: Answer | None, now: Now
+    health: Answer, unknown: Answer | None, nobody: Answer | None, now: Now, *, sources: tuple[Source, ...]
 ) -> list[tuple[str, str, str]]:
     late = sum(1 for row in health.rows if row.get("late"))
-    slowest = complete_until(health)
+    slowest = complete_until(sources)
     total = Decimal(health.total)
     aside = sum(int(str(row.get("rows_quarantined") or 0)) for row in health.rows)
     read = sum(int(str(row.get("rows_in") or 0)) for row in health.rows)
     last = fmt.day(slowest - timedelta(days=1), today=now.today) if slowest else fmt.NOTHING
     tiles = [
         ("Complete to", last, "the last day that all have delivered"),
-        ("Accounts up to date", f"{len(health.rows) - late} of {len(health.rows)}", "against their stated lag"),
+        ("Accounts up to date", f"{len(health.rows) - late} of {len(health.rows)}", "by their stated lag"),
         ("Quarantined", f"{aside:,}", f"of {read:,} lines read"),
     ]  # fmt: skip
     if unknown is not None:
         amount = Decimal(unknown.total)
         note = f"{fmt.percent(amount, total)} of spend, counted"
         tiles.append(("Unknown SKUs", fmt.money(amount, unknown.currency, places=2), note))
-    if untagged is not None:
-        amount = sum((cells.number(row, "untagged_customer_cost") for row in untagged.rows), Decimal(0))
-        note = f"{fmt.money(amount, untagged.currency, places=2)} without a customer"
+    if nobody is not None:
+        amount = Decimal(nobody.total)
+        note = f"{fmt.money(amount, nobody.currency, places=2)} without a customer"
         tiles.append(("Untagged share", fmt.percent(amount, total), note))
     return tiles
 
@@ -94,8 +99,8 @@ def _sources(health: Answer, now: Now) -> Table:
         Column("Complete to", "complete_to"), Column("Last load", "last_load", numeric=False),
         Column("Months", "months"),
         Column("Lines read", "rows_in"), Column("Stored", "rows_stored"),
-        Column("Skipped", "rows_skipped", hint="Not an AI service"), Column("Quarantined", "rows_quarantined"),
-        Column("Cost", cost_field(health)),
+        Column("Skipped", "rows_skipped", hint="Not an AI service"),
+        Column("Quarantined", "rows_quarantined"), Column("Cost", cost_field(health)),
     )  # fmt: skip
     rows: list[Row] = []
     for row in health.rows:
@@ -106,9 +111,9 @@ def _sources(health: Answer, now: Now) -> Table:
             (
                 Cell(str(row["source"]), str(row["source"]), mono=True),
                 Cell(str(row["provider"]), str(row["provider"]), swatch=str(row["provider"])),
-                Cell(str(row["account"]), str(row["account"]), mono=True),
+                Cell(str(row["account"]), str(row["account"]), mono=True, wrap=True),
                 Cell(state, state, badge=True, tone="warn" if late else "info" if sample else "ok"),
-                cells.when(row.get("complete_to"), now.today),
+                _last_day(row.get("complete_to"), now),
                 Cell(
                     fmt.instant(str(row.get("last_load") or ""), today=now.today),
                     str(row.get("last_load") or ""),
@@ -123,6 +128,21 @@ def _sources(health: Answer, now: Now) -> Table:
         cells.money(health.total, health.currency),
     )
     return Table("Sources", columns, tuple(rows), total)
+
+
+def _late(health: Answer, now: Now) -> list[tuple[str, str, str]]:
+    rows = [row for row in health.rows if row.get("late")]
+    return [
+        (str(row["source"]), str(row["account"]), _last_day(row.get("complete_to"), now).text) for row in rows
+    ]
+
+
+def _last_day(value: Value, now: Now) -> Cell:
+    """The last delivered day; the CSV keeps the catalogue's first day that is not."""
+    if not value:
+        return Cell(fmt.NOTHING)
+    day = date.fromisoformat(str(value)[:10])
+    return Cell(fmt.day(day - timedelta(days=1), today=now.today), day.isoformat())
 
 
 def _lines(value: object) -> Cell:
@@ -150,8 +170,8 @@ def _run(run: Record, now: Now) -> Row:
             fmt.instant(str(run.get("started_at") or ""), today=now.today), title=f"Run {run.get('run_id')}"
         ),
         Cell(str(run.get("source") or ""), mono=True),
-        Cell(str(run.get("account") or ""), mono=True),
-        Cell(str(run.get("period") or "")),
+        Cell(str(run.get("account") or ""), mono=True, wrap=True),
+        Cell(str(run.get("period") or ""), tone="nowrap"),
         Cell(status, badge=True, tone=_TONES.get(status) or "neutral", note=note),
         *(_lines(run.get(name)) for name in ("rows_in", "rows_stored", "rows_skipped", "rows_quarantined")),
         _total(run),

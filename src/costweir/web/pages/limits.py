@@ -16,10 +16,12 @@ WARN, FULL = Decimal("0.8"), Decimal(1)
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Amounts in USD for a calendar month. `firm` is None where no budget without a scope is set."""
+    """Amounts in USD for a calendar month; `plans` has the names of plans. `firm` is None where no budget
+    without a scope is set."""
 
     firm: Decimal | None
     customers: Mapping[str, Decimal]
+    plans: Mapping[str, str]
 
     def of(self, customer: str) -> Decimal | None:
         """The customer's limit, or None."""
@@ -28,7 +30,8 @@ class Limits:
 
 def read_limits(desk: Desk) -> Limits:
     """Budgets with a calendar month as window; a customer without its own takes that of its plan."""
-    plans = {str(plan["id"]): plan.get("budget_usd") for plan in desk.plans()}
+    listed = desk.plans()
+    plans = {str(plan["id"]): plan.get("budget_usd") for plan in listed}
     found: dict[str, Decimal] = {}
     for customer in desk.customers():
         limit = plans.get(str(customer.get("plan") or ""))
@@ -44,7 +47,7 @@ def read_limits(desk: Desk) -> Limits:
             firm = limit if firm is None else min(firm, limit)
         elif set(scope) == {"customer"}:
             found[scope["customer"]] = limit
-    return Limits(firm, found)
+    return Limits(firm, found, {str(plan["id"]): str(plan.get("name") or plan["id"]) for plan in listed})
 
 
 def gauge(name: str, used: Decimal, limit: Decimal, *, currency: str = "USD") -> Gauge:

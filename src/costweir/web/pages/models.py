@@ -62,10 +62,9 @@ def build(kit: Kit, request: Request) -> Response:
 
 def _first(answer: Answer, days: Days) -> list[Cell]:
     names = [str(row["model"]) for row in answer.rows]
-    tokens = charts.tokens("model", names[:6])
     return [
         Cell(name, name, href=explore_link(days, by="customer", where={"model": name}),
-             swatch=tokens.get(name, charts.OTHER), mono=True)
+             swatch=charts.model_tint(name), mono=True)
         for name in names
     ]  # fmt: skip
 
@@ -96,8 +95,8 @@ def _costs(answer: Answer, days: Days, sort: str) -> Table:
                 Cell(bar="0%", tone=first.swatch),
                 cells.share(row.get("share")),
                 cells.per_thousand(row.get("cost_per_1k_tokens"), money),
-                *(cells.money(row.get(f"{name}_cost"), money) for name, _ in _CLASSES),
-                cells.money(row.get("other_cost"), money),
+                *(cells.matrix(row.get(f"{name}_cost"), money) for name, _ in _CLASSES),
+                cells.matrix(row.get("other_cost"), money),
                 cells.count(row.get("customers")),
             )
         )
@@ -114,7 +113,7 @@ def _tokens(answer: Answer, days: Days, sort: str) -> Table:
         *(Column(title, f"{name}_tokens", sort=f"{name}_tokens") for name, title in _CLASSES),
         Column("Input per 1K", "input_cost_per_1k_tokens", sort="unit_in"),
         Column("Output per 1K", "output_cost_per_1k_tokens", sort="unit_out"),
-        Column("Last active days", "active_days", sort="days", hint="Days with at least one line"),
+        Column("Active days", "active_days", sort="days", hint="Days with at least one line"),
     )
     rows: list[Row] = []
     for first, row in zip(_first(answer, days), answer.rows, strict=True):

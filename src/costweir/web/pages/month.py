@@ -66,7 +66,7 @@ class MonthToDate:
     @property
     def open_from(self) -> date:
         """The first day that may still change."""
-        return provisional_from(self.spend, self.now.today)
+        return provisional_from(self.sources, self.now.today)
 
     @property
     def is_over(self) -> bool:
@@ -98,13 +98,14 @@ def gather(kit: Kit, now: Now, month: Month | None) -> MonthToDate:
             "unknown": asked(days, "provider", where=unknown),
         }
     )
+    known_sources = read_sources(kit, now.today)
     daily = {date.fromisoformat(day): amount for day, amount in by_member(found.need("daily"), "day").items()}
-    known_until = min(complete_until(found.need("daily")) or days.until, days.until)
+    known_until = min(complete_until(known_sources) or days.until, days.until)
     names = {str(known["id"]): str(known.get("name") or known["id"]) for known in kit.desk.customers()}
     return MonthToDate(
         now, days, before, shown, found, daily,
         forecast(daily, complete_until=known_until, month=shown), read_limits(kit.desk), names,
-        fold(found.need("customers"), "customer", named=5), read_sources(kit, now.today),
+        fold(found.need("customers"), "customer", named=5), known_sources,
     )  # fmt: skip
 
 

@@ -38,6 +38,7 @@ def build(kit: Kit, request: Request) -> Response:
         "empty": False,
         "heading": title if data.is_over else f"{title} so far",
         "data": data,
+        "sources": data.sources,
         "months": _months(data),
         "head": headline(data),
         "plots": plots(data),

@@ -22,7 +22,7 @@ _WORDS = {
     "volume": ("Volume", "more tokens", "fewer tokens"),
     "mix": ("Mix", "dearer models and token classes", "cheaper models and token classes"),
     "price": ("Price", "the same tokens cost more", "the same tokens cost less"),
-    "new": ("New", "models first seen since", "credits first seen since"),
+    "new": ("New", "models without spend before", "credits without any before"),
     "gone": ("Gone", "credits that stopped", "models that stopped"),
     "uncounted": ("Not in tokens", "fees, images, capacity, credits", "fees, images, capacity, credits"),
 }
@@ -207,7 +207,7 @@ class Need:
 
 
 def needs(data: MonthToDate) -> tuple[Need, ...]:
-    """At most five, worst first: limits passed or near, sources behind, lines aside, spend nobody is named for."""
+    """At most five, worst first: limits passed or near, late sources, quarantine, untagged spend."""
     found = [*_budget_needs(data), *_customer_needs(data), *_data_needs(data)]
     return tuple(sorted(found, key=lambda need: need.rank)[:5])
 

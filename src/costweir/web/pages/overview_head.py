@@ -146,7 +146,7 @@ def _weir(data: MonthToDate) -> Weir | None:
         held=at(held) if held > 0 else "",
         range_from=at(ahead.low) if ahead else "",
         range=at(ahead.high - ahead.low) if ahead else "",
-        range_end=at(ahead.high) if ahead else "",
+        range_end=at(ahead.high) if ahead and not _near(ahead.high, pace, full) else "",
         limit=at(limit) if limit is not None else "",
         limit_text=f"Budget {fmt.money_round(limit, data.currency)}" if limit is not None else "",
         limit_anchor="start" if limit is not None and limit / full < Decimal("0.2") else "end",
@@ -154,6 +154,11 @@ def _weir(data: MonthToDate) -> Weir | None:
         pace_text=f"Even pace {fmt.money(pace, data.currency, places=0)}" if pace is not None else "",
         pace_anchor=_anchor(pace / full) if pace is not None else "middle",
     )
+
+
+def _near(end: Decimal, pace: Decimal | None, full: Decimal) -> bool:
+    """True where the label of the range, ending at `end`, would run into that of the pace."""
+    return pace is not None and abs(end - pace) / full < Decimal("0.17")
 
 
 def _anchor(share: Decimal) -> str:

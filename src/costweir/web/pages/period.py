@@ -37,6 +37,7 @@ def choices(path: str, days: Days, *, now: Now, sort: str = "") -> dict[str, obj
         )
     sort_url: Callable[[str], str] = lambda order: url(days, order)  # noqa: E731
     return {
-        "days": days, "range": fmt.days(days.first, days.last, today=now.today), "months": months, "path": path,
+        "days": days, "range": fmt.days(days.first, days.last, today=now.today), "months": months,
+        "path": path,
         "sort_url": sort_url, "csv": url(days, sort, ".csv"), "md": url(days, sort, ".md"),
     }  # fmt: skip

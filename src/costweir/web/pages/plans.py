@@ -80,7 +80,7 @@ def _plans(answer: Answer, names: dict[str, Record], days: Days, sort: str) -> T
         plan = str(row["plan"])
         href = explore_link(days, by="customer", where={"plan": plan})
         margin = row.get("margin_usd")
-        lost = margin is not None and Decimal(str(margin)) < 0
+        lost = plan in names and margin is not None and Decimal(str(margin)) < 0
         price = names[plan].get("price_usd") if plan in names else None
         rows.append(
             (

@@ -20,6 +20,12 @@ def money(value: Value, currency: str, *, places: int | None = 2, tone: str = ""
     return Cell(fmt.money(amount, currency, places=places), decimal_text(amount), tone=tone)
 
 
+def matrix(value: Value, currency: str) -> Cell:
+    """An amount inside a matrix, where zero is a muted `0`."""
+    found = money(value, currency)
+    return Cell("0", "0.00", tone="muted") if found.raw == "0.00" else found
+
+
 def signed(value: Decimal, currency: str) -> Cell:
     """A change."""
     return Cell(fmt.signed(value, currency, places=2), decimal_text(value))

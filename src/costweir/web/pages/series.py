@@ -18,7 +18,7 @@ from costweir.web.pages.view import Days
 
 @dataclass(frozen=True, slots=True)
 class Buckets:
-    """Consecutive stretches of time: labels, first days, and the place of the bucket that each ISO day lies in."""
+    """Consecutive stretches of time: labels, first days, and the bucket that each ISO day lies in."""
 
     labels: tuple[str, ...]
     starts: tuple[date, ...]
@@ -73,7 +73,7 @@ class Stack:
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """What a stack stands for: its dimension, the colour of each member, how members are called and linked."""
+    """What a stack stands for: its dimension, the colour of each member, their names and links."""
 
     dimension: str
     tokens: Mapping[str, str]

@@ -17,7 +17,6 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
-from costweir.domain.answer import Answer
 from costweir.errors import Error
 from costweir.queries.request import Request as Question
 from costweir.web import format as fmt
@@ -29,6 +28,8 @@ from costweir.web.pages.view import Days
 
 #: Clouds restate the last days even after they have delivered them.
 RESTATED_DAYS = 3
+#: A provider that is this far behind the newest is taken as no longer used.
+_STOPPED = timedelta(days=31)
 Build = Callable[["Kit", Request], Response]
 
 
@@ -46,7 +47,7 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """How far one source has delivered."""
+    """How far one provider has delivered; `day` is the first day that it has not."""
 
     name: str
     complete_to: str
@@ -103,14 +104,18 @@ class Kit:
         theme = request.cookies.get("theme", "")
         html = self.env.get_template(frame.template).render(
             frame=frame, now=now, theme=theme if theme in ("light", "dark") else "", fmt=fmt,
-            asset=self.assets.url, **{"problems": (), **context},
-            sources=() if now.empty else read_sources(self, now.today),
+            asset=self.assets.url, **{"problems": (), **self._sources(now, context), **context},
         )  # fmt: skip
         etag = f'"{hashlib.sha256(html.encode()).hexdigest()[:20]}"'
         headers = {"ETag": etag, "Cache-Control": "no-cache", "Vary": "Cookie, Accept-Encoding"}
         if frame.status == 200 and request.headers.get("if-none-match") == etag:
             return Response(status_code=304, headers=headers)
         return Response(html, frame.status, headers, media_type="text/html; charset=utf-8")
+
+    def _sources(self, now: Now, context: Mapping[str, object]) -> Mapping[str, object]:
+        if "sources" in context:
+            return {}
+        return {"sources": () if now.empty else read_sources(self, now.today)}
 
     def failure(self, request: Request, error: Error) -> Response:
         """The error as a page: what happened, what to do, and an id to find it in the log."""
@@ -161,10 +166,10 @@ def last_day(kit: Kit, now: Now) -> date | None:
     return min(max(days), now.today) if days else None
 
 
-def provisional_from(answer: Answer, today: date) -> date:
-    """The first day that may still change: not delivered by every source yet, or so young that clouds restate it."""
+def provisional_from(sources: tuple[Source, ...], today: date) -> date:
+    """The first day that may still change: not delivered by all yet, or so young that it is restated."""
     restated = today - timedelta(days=RESTATED_DAYS)
-    return min(complete_until(answer) or restated, restated)
+    return min(complete_until(sources) or restated, restated)
 
 
 def json_link(question: Question) -> str:
@@ -178,30 +183,26 @@ def json_link(question: Question) -> str:
     return f"/v1/answers/{question.question}?{urlencode(pairs, safe='=')}"
 
 
-def complete_until(answer: Answer) -> date | None:
-    """The first day that the slowest source has not delivered."""
-    days = [date.fromisoformat(text[:10]) for text in answer.complete_to.values()]
-    return min(days, default=None)
+def complete_until(sources: tuple[Source, ...]) -> date | None:
+    """The first day not delivered by the slowest provider. One that stopped over a month ago is left out."""
+    newest = max((source.day for source in sources), default=None)
+    return min((source.day for source in sources if newest and newest - source.day <= _STOPPED), default=None)
 
 
 def read_sources(kit: Kit, today: date) -> tuple[Source, ...]:
-    """Every source with its last complete day, slowest first; whether it is late is the catalogue's judgement."""
+    """Every provider with its last complete day, slowest first; the catalogue judges what is late. Empty when
+    the catalogue cannot say: the frame of a page does not fail."""
     try:
-        answer = kit.desk.ask(Question("data_health", by=("source",)))
+        answer = kit.desk.ask(Question("data_health", by=("provider",)))
     except Error:
         return ()
-    found = [
-        Source(
-            name=str(row["source"]),
-            complete_to=f"{fmt.day(day - timedelta(days=1), today=today)}, 24:00",
-            as_of=fmt.instant(str(row.get("last_load") or ""), today=today),
-            late=bool(row.get("late")),
-            day=day,
-        )
-        for row, day in (
-            (row, date.fromisoformat(str(row["complete_to"]))) for row in answer.rows if row["complete_to"]
-        )
-    ]
+    found: list[Source] = []
+    for row in answer.rows:
+        if row.get("complete_to"):
+            day = date.fromisoformat(str(row["complete_to"])[:10])
+            shown = f"{fmt.day(day - timedelta(days=1), today=today)}, 24:00"
+            loaded = fmt.instant(str(row.get("last_load") or ""), today=today)
+            found.append(Source(str(row["provider"]), shown, loaded, bool(row.get("late")), day))
     return tuple(sorted(found, key=lambda source: (source.day, source.name)))
 
 

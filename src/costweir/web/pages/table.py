@@ -41,10 +41,10 @@ class Cell:
     bar: str = ""
     spark: str = ""
     dot: tuple[str, str] = ("", "")
-    gauge: Gauge | None = None
     note: str = ""
     title: str = ""
     mono: bool = False
+    wrap: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,5 +163,5 @@ def spark(values: Sequence[Decimal]) -> tuple[str, tuple[str, str]]:
     span = (high - low) or Decimal(1)
     step = Decimal(82) / (len(values) - 1)
     heights = [20 - (value - low) / span * 18 for value in values]
-    points = [(f"{1 + step * index:.1f}", f"{height:.1f}") for index, height in enumerate(heights)]
+    points = [(f"{1 + step * index:.0f}", f"{height:.0f}") for index, height in enumerate(heights)]
     return "M" + " ".join(f"{x} {y}" for x, y in points), points[-1]

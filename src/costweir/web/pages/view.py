@@ -17,6 +17,8 @@ BASES = ("billed", "effective", "list", "contracted")
 PER = ("day", "week", "month")
 MARKS = ("stacked", "lines", "share")
 COMPARE = ("prev", "none")
+#: Rows of a table; more would make the page larger than its 60 KB.
+MOST_ROWS = 40
 #: What drilling into a member moves to, most useful first; the first one not filtered yet is taken.
 NEXT = ("provider", "model", "customer", "feature", "project", "token_class", "service")
 
@@ -160,6 +162,8 @@ def _one_of(name: str, known: Mapping[str, str], allowed: Collection[str], defau
 
 def _rows(known: Mapping[str, str]) -> int:
     text = known.get("rows", "6")
-    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 100):
-        raise UsageError(f"rows={text} is not a number from 1 to 100.", hint="Leave it out for six rows.")
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= MOST_ROWS):
+        raise UsageError(
+            f"rows={text} is not a number from 1 to {MOST_ROWS}.", hint="Leave it out for six rows."
+        )
     return int(text)

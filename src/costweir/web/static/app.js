@@ -18,7 +18,9 @@
     let sum = 0;
     return keys.find(({ key }) => { sum += Math.max(row[key], 0); return value <= sum; });
   };
-  const draw = async () => {
+  let drawing = Promise.resolve();
+  const draw = () => { drawing = drawing.then(drawAll, drawAll); return drawing; };
+  const drawAll = async () => {
     const plots = $$(".plot");
     if (!plots.length) { root.dataset.charts = "none"; return; }
     if (!window.vegaEmbed) { $$("details.twin").forEach((d) => { d.open = true; }); plots.forEach((x) => { x.hidden = true; }); root.dataset.charts = "none"; return; }
