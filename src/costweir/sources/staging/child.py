@@ -240,7 +240,6 @@ def connect(work: Path, memory_limit: str) -> duckdb.DuckDBPyConnection:
     connection.execute("SET autoload_known_extensions = false")
     connection.execute("SET autoinstall_known_extensions = false")
     connection.execute(rows.macros())
-    # The views of the second pass name it before it is filled.
     meanings.create_table(connection)
     return connection
 

@@ -14,14 +14,14 @@ import zipfile
 import zlib
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
 import duckdb
 
 from costweir.errors import SourceRejected
-from costweir.sources.formats.format import Header, literal, quoted
+from costweir.sources.formats.format import Header, literal
 
 #: Refused above this many bytes out for one byte in, once the output is over BOMB_FLOOR. Bills pack 10 to 60
 #: to 1.
@@ -80,7 +80,8 @@ def open_file(path: Path, name: str, *, work: Path, connection: duckdb.DuckDBPyC
         head = _head(path, name, packing, connection)
     text = head.decode("utf-8", errors="replace").removeprefix("\ufeff").lstrip()
     if text[:1] in ("{", "["):
-        return _open_json(path, packing, text[:1], temporary, connection)
+        opened = _open_json(path, name, packing=packing, first=text[:1], connection=connection)
+        return replace(opened, temporary=temporary)
     return _open_csv(path, name, packing, text, temporary)
 
 
@@ -126,19 +127,26 @@ def _unique(names: list[str]) -> list[str]:
 
 
 def _open_json(
-    path: Path, packing: str, first: str, temporary: Path | None, connection: duckdb.DuckDBPyConnection
+    path: Path, name: str, *, packing: str, first: str, connection: duckdb.DuckDBPyConnection
 ) -> Opened:
     shape = "newline_delimited" if first == "{" else "array"
-    base = f"{literal(str(path))}, format = {literal(shape)}, compression = {literal(packing)}"
-    options = "sample_size = -1, map_inference_threshold = -1, convert_strings_to_integers = false"
-    guess = f"read_json({base}, {options})"
-    # A number with a point stays text until it is an exact decimal.
-    header = {name: kind.replace("DOUBLE", "VARCHAR") for name, kind in _described(connection, guess).items()}
-    columns = ", ".join(f"{quoted(name)}: {literal(kind)}" for name, kind in header.items())
-    relation = (
-        f"read_json({base}, columns = {{{columns}}}, ignore_errors = {'true' if first == '{' else 'false'})"
-    )
-    return Opened(path, "json", header, relation, temporary)
+    broken = "true" if first == "{" else "false"
+    base = f"{literal(str(path))}, format = {literal(shape)}, compression = {literal(packing)}, "
+    found = connection.execute(
+        "SELECT DISTINCT unnest(json_keys(json)) AS key FROM read_json("
+        f"{base} records = false, ignore_errors = {broken}, columns = {{'json': 'JSON'}}) "
+        "WHERE json_type(json) = 'OBJECT' ORDER BY key"
+    ).fetchall()
+    # Every value stays JSON text, so that a number keeps all its digits.
+    header = {str(row[0]): "JSON" for row in found}
+    if len(header) < 2:
+        raise SourceRejected(
+            f"{name} is not a bill: it is JSON, but not a list of records.",
+            hint="Give JSON with one record a line, as BigQuery exports it.",
+        )
+    columns = ", ".join(f"{literal(column)}: 'JSON'" for column in header)
+    relation = f"read_json({base} records = true, columns = {{{columns}}}, ignore_errors = {broken})"
+    return Opened(path, "json", header, relation)
 
 
 def _described(connection: duckdb.DuckDBPyConnection, relation: str, *, drop: str = "") -> Header:
@@ -147,32 +155,46 @@ def _described(connection: duckdb.DuckDBPyConnection, relation: str, *, drop: st
 
 
 def _head(path: Path, name: str, packing: str, connection: duckdb.DuckDBPyConnection) -> bytes:
-    """The first megabyte of the unpacked text; up to the bomb floor is unpacked to see that it is no bomb."""
+    """The first megabyte of the unpacked text, or what there is of it when the file is cut off.
+
+    Unpacks up to the bomb floor to see that it is no bomb.
+    """
     if packing == "zstd":
         return _zstd_line(path, connection)
-    try:
-        with _unpacked(path, packing) as stream:
-            head = stream.read(_HEAD)
-            if packing == "gzip":
-                _refuse_bomb(stream, path, name)
-            return head
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise SourceRejected(f"{name} is a damaged gzip file: {error}.", hint=_AGAIN) from error
-
-
-def _refuse_bomb(stream: IO[bytes], path: Path, name: str) -> None:
+    if packing == "none":
+        return _first_bytes(path, _HEAD)
+    head, unpacked = b"", 0
     limit = max(path.stat().st_size * BOMB_RATIO, BOMB_FLOOR)
-    if limit > BOMB_FLOOR << 2:
-        return
-    unpacked = _HEAD
     try:
-        while block := stream.read(1 << 20):
+        for block in _inflated(path):
+            head += block[: _HEAD - len(head)]
             unpacked += len(block)
             if unpacked > limit:
                 raise _bomb(name)
-    except (EOFError, zlib.error, gzip.BadGzipFile):
-        # The reader that takes the whole file says it in full.
-        return
+            if limit > BOMB_FLOOR << 2 and len(head) == _HEAD:
+                break
+    except zlib.error as error:
+        # What was unpacked still says whose bill it is; the reader of the whole file tells the rest.
+        if not head:
+            raise SourceRejected(f"{name} is a damaged gzip file: {error}.", hint=_AGAIN) from error
+    if not head:
+        raise SourceRejected(f"{name} is cut off: its gzip data ends before the first line.", hint=_AGAIN)
+    return head
+
+
+def _inflated(path: Path) -> Generator[bytes]:
+    """The unpacked text of a gzip file in blocks of a megabyte; ends where the file ends, complete or not."""
+    unpacker = zlib.decompressobj(wbits=31)
+    with path.open("rb") as stream:
+        while packed := unpacker.unconsumed_tail or stream.read(1 << 16):
+            if block := unpacker.decompress(packed, _HEAD):
+                yield block
+            if unpacker.eof:
+                rest = unpacker.unused_data or stream.read(1 << 16)
+                if not rest.startswith(b"\x1f\x8b"):
+                    return
+                stream.seek(stream.tell() - len(rest))
+                unpacker = zlib.decompressobj(wbits=31)
 
 
 def _bomb(name: str) -> SourceRejected:

@@ -25,28 +25,21 @@ _RAW_LIMIT = 4096
 
 @dataclass(slots=True)
 class BillRead:
-    """A file after the first pass: its format, the view `view` of its mapped rows, and its census table."""
+    """A file after the first pass: its format, SQL for its mapped rows, and its census table."""
 
     file: BillFile
     form: Format
     number: int
     relation: str = ""
+    #: SQL for the mapped rows, and for those of them whose strings have a meaning.
+    view: str = ""
+    known: str = ""
     columns: tuple[str, ...] = ()
     malformed: list[tuple[int, str, str]] = field(default_factory=list[tuple[int, str, str]])
     rows: int = 0
     #: Number of the slot that most of its readable rows belong to; lines that name no slot go there.
     home: int = 0
     slots: set[tuple[str, str, str]] = field(default_factory=set[tuple[str, str, str]])
-
-    @property
-    def view(self) -> str:
-        """The mapped rows."""
-        return f"mapped_{self.number}"
-
-    @property
-    def known(self) -> str:
-        """The mapped rows whose strings have a meaning."""
-        return f"known_{self.number}"
 
     @property
     def census(self) -> str:
@@ -86,11 +79,10 @@ class Reader:
         bill.relation = opened.relation if opened.kind == "parquet" else self._converted(opened, bill)
         rate = rows.usd_rate(self.rates)
         known = rows.only_known(form, expressions, bill.relation, columns=bill.columns)
-        for view, relation in ((bill.view, bill.relation), (bill.known, known)):
-            mapped = rows.mapped(form, expressions, relation)
-            self.connection.execute(
-                f"CREATE OR REPLACE TEMP VIEW {view} AS SELECT *, {rate} AS usd_rate FROM ({mapped})"
-            )
+        bill.view, bill.known = (
+            f"(SELECT *, {rate} AS usd_rate FROM ({rows.mapped(form, expressions, relation)}))"
+            for relation in (bill.relation, known)
+        )
         self.connection.execute(f"CREATE OR REPLACE TEMP TABLE {bill.census} AS {rows.census(bill.view)}")
         self._check(bill, opened)
         return bill
