@@ -14,7 +14,8 @@ import pytest
 
 from costweir.config import load
 from costweir.demo import World, write_world
-from costweir.demo.story import Stage
+from costweir.demo.cast import customers, plans
+from costweir.demo.story import Stage, play
 
 TODAY = date(2026, 11, 20)
 LAST_FULL = "2026-10"
@@ -72,6 +73,22 @@ def test_one_tier_loses_money_and_the_others_do_not(world: World, billed: Billed
         margin = revenue - billed["plan_month"][plan.id, LAST_FULL]
         assert (margin < 0) == (plan.id == "tier_1"), (plan.id, margin)
     assert sum(1 for customer in world.customers if customer.plan) == 40
+
+
+@pytest.mark.parametrize(
+    "today", [date(2027, 1, 15), date(2026, 3, 3)], ids=["after December", "after February"]
+)
+@pytest.mark.parametrize("seed", [0, 1234])
+def test_the_same_tier_loses_money_for_any_seed_and_after_a_short_month(seed: int, today: date) -> None:
+    known = customers(today)
+    plan_of = {customer.id: customer.plan for customer in known}
+    cost = dict.fromkeys(("tier_1", "tier_2", "tier_3", ""), Decimal(0))
+    for use in play(Stage(today), seed=seed, scale=Decimal(1)):
+        if use.month == 11:
+            cost[plan_of.get(use.customer, "")] += use.cost
+    for plan in plans():
+        revenue = Decimal(plan.price_usd) * sum(1 for customer in known if customer.plan == plan.id)
+        assert (revenue < cost[plan.id]) == (plan.id == "tier_1")
 
 
 def test_the_losing_tier_made_money_half_a_year_ago(world: World, billed: Billed) -> None:

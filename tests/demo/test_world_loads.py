@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -114,6 +115,19 @@ def test_tokens_are_those_of_the_oracle(
 ) -> None:
     answer = desk.ask(Request("tokens", by=dimensions))
     assert _members(answer, dimensions, "tokens") == _expected(truth, name, dimensions, "tokens")
+
+
+def test_the_margin_shows_the_tier_that_loses_money(desk: LocalDesk, truth: Record) -> None:
+    month = {"since": date(2026, 10, 1), "until": date(2026, 11, 1)}
+    answer = desk.ask(Request("margin", by=("plan",), **month))
+    costs = _members(answer, ("plan",), "billed_cost")
+    for row in truth["by"]["plan_month"]:
+        if row["month"] == "2026-10" and row["plan"] != "none":
+            assert costs[row["plan"],] == Decimal(row["billed_cost"])
+    margins = _members(answer, ("plan",), "margin_usd")
+    assert {plan for (plan,), margin in margins.items() if plan.startswith("tier") and margin < 0} == {
+        "tier_1"
+    }
 
 
 def test_what_nobody_can_be_charged_for_is_that_of_the_oracle(desk: LocalDesk, truth: Record) -> None:

@@ -218,7 +218,7 @@ def _write(folder: Path, run: _Run, rows: Sequence[Row]) -> None:
     name = "part_0_0001.snappy.parquet" if form == "Parquet" else "part_0_0001.csv.gz"
     target = folder / relative / name
     if form == "Parquet":
-        size = parquet(target, columns["azure_mca_parquet"], (_dated(row, _iso) for row in rows))
+        size = parquet(target, columns["azure_mca_parquet"], [_dated(row, _iso) for row in rows])
     elif agreement == "ea":
         size = csv_text(target, columns["azure_ea"], (_enterprise(row) for row in rows))
     else:

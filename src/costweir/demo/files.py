@@ -61,21 +61,23 @@ def json_lines_gz(path: Path, rows: Iterable[Row]) -> int:
     return write_bytes(path, _gzip(_NUMBER.sub(r"\1", text).encode()))
 
 
-def parquet(path: Path, columns: Mapping[str, str], rows: Iterable[Row]) -> int:
+def parquet(path: Path, columns: Mapping[str, str], rows: Sequence[Row]) -> int:
     """A snappy Parquet file with the DuckDB types of `columns`; absent is null. Returns the size."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    names = ", ".join(f'"{name}"' for name in columns)
+    used = {name: kind for name, kind in columns.items() if any(name in row for row in rows)}
+    picks = ", ".join(
+        f'"{name}"' if name in used else f'NULL::{kind} AS "{name}"' for name, kind in columns.items()
+    )
     with tempfile.TemporaryDirectory() as folder, duckdb.connect() as connection:
         staged = Path(folder) / "rows.json"
-        staged.write_text(_encoder(plain).encode(list(rows)), encoding="utf-8")
+        staged.write_text(_encoder(plain).encode(rows), encoding="utf-8")
         connection.execute("SET threads = 1")
         connection.execute("SET TimeZone = 'UTC'")
         connection.execute("SET enable_progress_bar = false")
-        relation = "read_json($rows, format = 'array', columns = $columns)"
         connection.execute(
-            f"COPY (SELECT {names} FROM {relation}) TO $target"  # noqa: S608 - names are ours
+            f"COPY (SELECT {picks} FROM read_json($rows, format = 'array', columns = $columns)) TO $target"  # noqa: S608 - names are ours
             " (FORMAT parquet, COMPRESSION snappy, ROW_GROUP_SIZE 50000)",
-            {"rows": str(staged), "columns": dict(columns), "target": str(path)},
+            {"rows": str(staged), "columns": used, "target": str(path)},
         )
     return path.stat().st_size
 

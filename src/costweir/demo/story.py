@@ -26,11 +26,11 @@ _WEEKDAY = (1150, 1200, 1180, 1150, 1000, 330, 260)
 #: Thousandths by which usage grows a month.
 _GROWTH = 36
 #: Thousandths of all tagged lines that are written without their tags.
-_FORGOTTEN = 13
+_FORGOTTEN = 15
 #: Office hours that an hourly day is spread over.
 _HOURS = ((9, 350), (13, 400), (16, 250))
 #: Monthly US dollars below which a workload is not used every day.
-_OCCASIONAL = Decimal(9)
+_OCCASIONAL = Decimal(12)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """The sample world: thirteen months of a fictional firm's AI bills, written as the providers' own files.
 
-Economy: 40 customers pay about 4,300 US dollars a month on three plans; AI costs about 1,500 in the last full
+Economy: 40 customers pay about 4,300 US dollars a month on three plans; AI costs about 1,600 in the last full
 month. Team and Business cost about a sixth of their price. Starter loses money, because four of its customers
 run long documents at a flat price. Nothing here reads `truth.json`, which is written for tests.
 """
