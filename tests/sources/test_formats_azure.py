@@ -201,7 +201,8 @@ def test_the_classifier_sees_product_family_meter_and_unit(db: duckdb.DuckDBPyCo
     seen = [(row["line_service"], row["line_text"], row["line_unit"]) for row in rows]
     assert seen[0] == ("Azure OpenAI", "gpt 4.1 mini Inp glbl Tokens", "1K")
     assert seen[3] == ("Azure OpenAI GPT5", "5.4 opt Dz 1M Tokens", "1M")
-    assert seen[7] == ("Anthropic on Foundry", "Claude Consumption Units", None)
+    assert seen[7] == ("Anthropic, PBC Anthropic on Foundry", "Claude Consumption Units", None)
+    assert seen[8] == ("Azure App Service Premium v3 Plan", "P1 v3 App", "1 Hour")
     assert rows[0]["line_quantity" if "line_quantity" in rows[0] else "pricing_quantity"] == Decimal(
         "18250.5"
     )
@@ -211,6 +212,8 @@ def test_the_classifier_sees_product_family_meter_and_unit(db: duckdb.DuckDBPyCo
     assert row["line_service"] == "Azure OpenAI GPT5"
     (row,) = charges(db, one_line(MeterSubCategory="Unassigned"))
     assert row["line_service"] == "Foundry Models"
+    (row,) = charges(db, one_line(MeterCategory="Cognitive Services", MeterSubCategory="Speech"))
+    assert row["line_service"] == "Cognitive Services Speech"
 
 
 def test_charge_types_become_charge_categories(db: duckdb.DuckDBPyConnection) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from costweir.sources.formats.azure_focus import FOCUS
-from costweir.sources.formats.azure_header import AzureHeader, chosen, table
+from costweir.sources.formats.azure_header import AzureHeader, chosen, service_of, table
 from costweir.sources.formats.azure_runs import newest_runs
 from costweir.sources.formats.exact import product, ratio
 from costweir.sources.formats.format import Format, Header, literal
@@ -46,20 +46,14 @@ class _Line:
         self.model = at.text("pricing_model")
         self.day = at.instant("date")
         self.subcategory = at.text("meter_subcategory")
-        self.product = f"split_part({at.text('product')}, ' - ', 1)" if at.has("product") else "NULL"
         self.is_usage = f"{self.kind} IN ({', '.join(literal(k) for k in _usage_types())})"
 
     @property
     def service(self) -> str:
-        """The product family: the only place where some meters say whose model they are."""
+        """What the classifier gets as the service."""
         at = self.at
-        rest = coalesced(
-            self.subcategory, self.product, at.text("meter_category", "consumed_service", "publisher")
-        )
-        if "NULL" in (self.subcategory, self.product):
-            return rest
-        longer = f"starts_with(lower({self.product}), lower({self.subcategory}))"
-        return f"CASE WHEN {longer} THEN {self.product} ELSE {rest} END"
+        owner = coalesced(at.text("meter_category"), at.text("publisher"), at.text("consumed_service"))
+        return service_of(self.subcategory, at.text("product"), owner)
 
     def times_quantity(self, field: str) -> str:
         """A price of the file times its quantity; prices are in the pricing currency, so both have to be the

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from costweir.sources.formats import focus
+from costweir.sources.formats.azure_header import service_of
 from costweir.sources.formats.azure_runs import newest_runs
 from costweir.sources.formats.exact import ratio
 from costweir.sources.formats.format import Format, Header
@@ -51,11 +52,8 @@ def columns(header: Header) -> Mapping[str, str]:
 
 def _line(at: Columns) -> dict[str, str]:
     """What the classifier sees, as it sees it in Azure's own cost export."""
-    family, product = at.text("x_SkuMeterSubcategory"), at.text("x_SkuDescription")
-    head = "NULL" if product == "NULL" else f"split_part({product}, ' - ', 1)"
-    service = coalesced(family, head, at.text("x_SkuMeterCategory", "ServiceName"))
-    if "NULL" not in (family, head):
-        service = f"CASE WHEN starts_with(lower({head}), lower({family})) THEN {head} ELSE {service} END"
+    category = coalesced(at.text("x_SkuMeterCategory"), at.text("PublisherName", "ServiceName"))
+    service = service_of(at.text("x_SkuMeterSubcategory"), at.text("x_SkuDescription"), category)
     block = at.quantity("x_PricingBlockSize")
     blocks = "NULL" if block == "NULL" else bound(block, "b", _BLOCKS)
     return {

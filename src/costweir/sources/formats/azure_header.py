@@ -124,6 +124,22 @@ def _with_point(sql: str, *, lone_comma: bool) -> str:
     return bound(f"trim({sql})", "t", " ".join(branches))
 
 
+def service_of(subcategory: str, product: str, category: str) -> str:
+    """SQL for what the classifier gets as the service: the product family, which alone says whose model a
+    meter such as `5.4 opt Dz` is, after the category, which alone says that a family such as `Speech` is an
+    AI service."""
+    head = "NULL" if product == "NULL" else f"split_part({product}, ' - ', 1)"
+    family = coalesced(subcategory, head)
+    if "NULL" not in (subcategory, head):
+        longer = f"starts_with(lower({head}), lower({subcategory}))"
+        family = f"CASE WHEN {longer} THEN {head} ELSE {family} END"
+    alone = (
+        "starts_with(lower(s.f), 'azure ') OR contains(lower(s.f), lower(s.c)) OR s.f IS NULL OR s.c IS NULL"
+    )
+    joined = f"CASE WHEN {alone} THEN coalesce(s.f, s.c) ELSE s.c || ' ' || s.f END"
+    return bound(f"{{'f': ({family})::VARCHAR, 'c': ({category})::VARCHAR}}", "s", joined)
+
+
 def chosen(sql: str, answers: Mapping[str, str], *, otherwise: str = "NULL") -> str:
     """SQL that looks the text `sql` up in `answers`, without regard to letter case."""
     whens = " ".join(f"WHEN {literal(key)} THEN {literal(value)}" for key, value in answers.items())
