@@ -119,7 +119,7 @@ def _rule_id(reading: Reading) -> str:
 def _confidence(reading: Reading, token_type: str) -> str:
     hit, slots = reading.hit, reading.slots
     if hit is None:
-        return "low" if slots.direction or slots.cache or slots.modality else "none"
+        return "none"
     if token_type == "other" and hit.family.metered == "tokens":  # noqa: S105
         return "low"
     return "medium" if hit.derived or reading.doubt or slots.unread else "high"

@@ -30,9 +30,10 @@ class Meaning:
     """What a line is about. Every text is lower case and empty where the line does not say it.
 
     `direction` is input, output, cache_read or cache_write. `tokens_per_unit` is None where the unit is not
-    tokens. `confidence` is high when every slot came from a specific rule, medium when the model id was
-    derived or a slot was inferred, low when the model is unknown but the kind of line is clear, none when
-    nothing was recognised.
+    tokens. `confidence` is high when every slot came from a specific rule; medium when the model id was
+    derived, a slot was inferred or a word was not understood; low when the model is known but not what is
+    counted; none when no rule knows the line. A line that a rule knows to have no model (a guardrail,
+    reserved capacity) is high with model `unknown`.
     """
 
     model: str = UNKNOWN
