@@ -24,7 +24,7 @@ Csv = Callable[..., str]
 
 
 def refused(stager: Any, *paths: Path, **options: Any) -> SourceRejected:
-    """Stages what must not be staged and checks that the sentence and the hint are there and nothing is left."""
+    """Stages what must not be staged; checks that sentence and hint are there and nothing is left."""
     with pytest.raises(SourceRejected) as caught:
         stager(*paths, **options)
     error = caught.value
