@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from costweir.errors import NotFound, SourceRejected
-from costweir.sources.focus_rules.checks import ROW_CHECKS, Compiler, literal, name, sentence
+from costweir.sources.focus_rules.checks import ROW_CHECKS, Compiler, among, literal, name, sentence
 
 if TYPE_CHECKING:
     import duckdb
@@ -118,10 +119,11 @@ def validate(path: Path) -> Report:
         raise SourceRejected(f"{path.name} is empty.", hint="Give a FOCUS file as UTF-8 CSV or Parquet.")
     import duckdb
 
-    with duckdb.connect(":memory:") as connection:
+    with TemporaryDirectory(prefix="costweir-") as folder:
         try:
-            types = _open(connection, path)
-            return _Check(connection, types).report(path)
+            with duckdb.connect(config={"memory_limit": "512MB", "temp_directory": folder}) as connection:
+                types = _open(connection, path, Path(folder) / "cells.parquet")
+                return _Check(connection, types).report(path)
         except (duckdb.IOException, duckdb.InvalidInputException, duckdb.ConversionException) as error:
             reason = str(error).strip().splitlines()[0]
             raise SourceRejected(
@@ -130,9 +132,11 @@ def validate(path: Path) -> Report:
             ) from error
 
 
-def _open(connection: duckdb.DuckDBPyConnection, path: Path) -> dict[str, str]:
-    """Makes the views `given` and `focus` (placeholders read as empty), all cells as text, and returns the
-    types."""
+def _open(connection: duckdb.DuckDBPyConnection, path: Path, copy: Path) -> dict[str, str]:
+    """Makes the views `given` and `focus` (placeholders read as empty), all cells as text; returns the types.
+
+    `focus` reads a copy by column: every rule reads it, and a text file would be parsed again each time.
+    """
     source = literal(path)
     with path.open("rb") as head:
         parquet = head.read(4) == b"PAR1"
@@ -146,12 +150,13 @@ def _open(connection: duckdb.DuckDBPyConnection, path: Path) -> dict[str, str]:
         types = dict.fromkeys(types, "")
     cells = ", ".join(f"{_as_text(column, kind)} AS {name(column)}" for column, kind in types.items())
     connection.execute(f"CREATE VIEW given AS SELECT {cells} FROM {reader}")  # noqa: S608
-    empty = ", ".join(literal(word) for word in PLACEHOLDERS)
     cells = ", ".join(
-        f"CASE WHEN {name(column)} IN ({empty}) THEN NULL ELSE {name(column)} END AS {name(column)}"
+        f"CASE WHEN {among(name(column), PLACEHOLDERS)} THEN NULL ELSE {name(column)} END AS {name(column)}"
         for column in types
     )
-    connection.execute(f"CREATE VIEW focus AS SELECT {cells} FROM given")  # noqa: S608
+    target, layout = literal(copy), "FORMAT parquet, ROW_GROUP_SIZE 16384"
+    connection.execute(f"COPY (SELECT {cells} FROM given) TO {target} ({layout})")  # noqa: S608
+    connection.execute(f"CREATE VIEW focus AS SELECT * FROM read_parquet({target})")  # noqa: S608
     return types
 
 
@@ -281,11 +286,10 @@ class _Check:
             yield self._finding(rule, one, int(answer[0]), example=str(answer[1]))
 
     def _placeholders(self, rule: Mapping[str, Any]) -> Iterator[Finding]:
-        words = ", ".join(literal(word) for word in PLACEHOLDERS)
         known = [column for column in self._columns if column in self._known]
         if not known:
             return
-        tests = ", ".join(f"count(*) FILTER (WHERE {name(column)} IN ({words}))" for column in known)
+        tests = ", ".join(f"count(*) FILTER (WHERE {among(name(column), PLACEHOLDERS)})" for column in known)
         answer = self._connection.execute(f"SELECT {tests} FROM given").fetchone()  # noqa: S608
         counts = dict(zip(known, (int(count) for count in answer or ()), strict=True))
         hit = [column for column, count in counts.items() if count]
