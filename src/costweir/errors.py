@@ -1,17 +1,17 @@
 """The error tree. Each error is one sentence with a hint, and maps once to exit code, HTTP status and transience.
 
-    Error                     understood, and failed                        exit 1   HTTP 422
-    ├── UsageError            the request itself is wrong                   exit 2   HTTP 400
-    │   └── ConfigError       a setting is wrong                            exit 2   HTTP 400
-    ├── NotFound              the named thing does not exist                exit 1   HTTP 404
-    ├── Conflict              somebody else holds it, or it exists already  exit 1   HTTP 409
-    ├── NotAllowed            the caller may not                            exit 1   HTTP 403
-    ├── SourceRejected        a bill cannot be read as what it claims       exit 1   HTTP 422
-    ├── Unreachable           a store, source or provider does not answer   exit 3   HTTP 503  transient
-    │   └── StoreLocked       another process holds the store               exit 3   HTTP 503  transient
-    ├── DataIncomplete        answered, but late, quarantined or unpriced   exit 4   HTTP 200
-    ├── CheckFailed           a check did not hold                          exit 5   HTTP 422
-    └── BudgetExceeded        refused before the money was spent            exit 5   HTTP 402
+Error                     understood, and failed                        exit 1   HTTP 422
+├── UsageError            the request itself is wrong                   exit 2   HTTP 400
+│   └── ConfigError       a setting is wrong                            exit 2   HTTP 400
+├── NotFound              the named thing does not exist                exit 1   HTTP 404
+├── Conflict              somebody else holds it, or it exists already  exit 1   HTTP 409
+├── NotAllowed            the caller may not                            exit 1   HTTP 403
+├── SourceRejected        a bill cannot be read as what it claims       exit 1   HTTP 422
+├── Unreachable           a store, source or provider does not answer   exit 3   HTTP 503  transient
+│   └── StoreLocked       another process holds the store               exit 3   HTTP 503  transient
+├── DataIncomplete        answered, but late, quarantined or unpriced   exit 4   HTTP 200
+├── CheckFailed           a check did not hold                          exit 5   HTTP 422
+└── BudgetExceeded        refused before the money was spent            exit 5   HTTP 402
 """
 
 from __future__ import annotations

@@ -130,7 +130,7 @@ def test_a_server_file_left_by_a_killed_server_counts_as_none(tmp_path: Path) ->
 
 
 def test_a_foreign_host_name_is_refused(server: Running) -> None:
-    assert server.get("web", "/", {"Host": "evil.example"})[0] == 400
+    assert server.get("web", "/", {"Host": "evil.example"})[0] == 421
 
 
 def test_unknown_question_is_a_problem_document_with_a_hint(server: Running) -> None:

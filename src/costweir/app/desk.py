@@ -119,7 +119,8 @@ class LocalDesk:
     def quarantine(self, *, run_id: str = "", limit: int = 100) -> Sequence[Record]:
         """Lines that could not be read."""
         sql = (
-            "SELECT x_run_id AS run_id, x_source AS source_name, x_account AS account, x_period AS period, x_file AS file_name,"
+            "SELECT x_run_id AS run_id, x_source AS source_name, x_account AS account,"
+            " x_period AS period, x_file AS file_name,"
             " row_number, reason, raw_text FROM quarantine WHERE ($run = '' OR x_run_id = $run)"
             " ORDER BY x_run_id DESC, x_file, row_number LIMIT $most"
         )
@@ -181,9 +182,13 @@ class LocalDesk:
             )
         with self._loading:
             self.control.replace(Plan, "demo", [Plan(**row, origin="demo") for row in sample["plans"]])
-            self.control.replace(Customer, "demo", [Customer(**row, origin="demo") for row in sample["customers"]])
             self.control.replace(
-                Budget, "demo", [Budget(row["id"], _without_id(row), origin="demo") for row in sample["budgets"]]
+                Customer, "demo", [Customer(**row, origin="demo") for row in sample["customers"]]
+            )
+            self.control.replace(
+                Budget,
+                "demo",
+                [Budget(row["id"], _without_id(row), origin="demo") for row in sample["budgets"]],
             )
             mirror(self._settings, self.control, self.warehouse)
 
@@ -253,7 +258,10 @@ def _opened(settings: Settings, *, read_only: bool) -> tuple[Warehouse, Control]
 
 def _verdict(load: Load, before: Mapping[str, Any] | None) -> tuple[str, str]:
     """The status of the contract and a sentence where there is something to say."""
-    if before is not None and (before["content_hash"], before["rules_hash"]) == (load.content_hash, load.rules_hash):
+    if before is not None and (before["content_hash"], before["rules_hash"]) == (
+        load.content_hash,
+        load.rules_hash,
+    ):
         return "unchanged", ""
     if load.rows_stored == 0 and load.rows_quarantined > 0:
         kept = "; what was loaded before stays" if before is not None else ""

@@ -1,4 +1,4 @@
-"""Keeps customers, plans and budgets in step: from the configuration file into control, from control into the warehouse."""
+"""Keeps customers, plans and budgets in step: from the configuration file into control, and on into the warehouse."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ def mirror(settings: Settings, control: Control, warehouse: Warehouse | None) ->
             return False
         control.sync(settings)
         control.put("settings_synced", wanted)
-    held = _digest([entry.to_json() for entry in [*control.customers(), *control.plans(), *control.budgets()]])
+    held = _digest(
+        [entry.to_json() for entry in [*control.customers(), *control.plans(), *control.budgets()]]
+    )
     if control.get("mirrored") == held:
         return True
     if warehouse is None:

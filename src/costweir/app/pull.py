@@ -1,4 +1,4 @@
-"""One pull of bill files: read in a child process, then loaded by whoever owns the store. Staged files never outlive it."""
+"""One pull of bill files: read in a child process, loaded by whoever owns the store, and nothing staged is left."""
 
 from __future__ import annotations
 
@@ -36,7 +36,9 @@ class Pull:
     sample: bool = False
 
 
-def pull_files(settings: Settings, wanted: Pull, *, load: Load, progress: Report | None = None) -> Sequence[Record]:
+def pull_files(
+    settings: Settings, wanted: Pull, *, load: Load, progress: Report | None = None
+) -> Sequence[Record]:
     """Reads and loads; one row for each account and month, and one for each file that could not be read.
 
     Raises SourceRejected when nothing at all could be read.
@@ -45,7 +47,9 @@ def pull_files(settings: Settings, wanted: Pull, *, load: Load, progress: Report
     room.mkdir(parents=True, exist_ok=True)
     directory = Path(tempfile.mkdtemp(prefix="pull-", dir=room))
     try:
-        staged = stage(wanted.paths, into=directory, options=options(settings, wanted), progress=_relay(progress))
+        staged = stage(
+            wanted.paths, into=directory, options=options(settings, wanted), progress=_relay(progress)
+        )
         rows = list(load(write_job(staged, dry_run=wanted.dry_run)))
     finally:
         shutil.rmtree(directory, ignore_errors=True)

@@ -80,22 +80,33 @@ def _bind(host: str, port: int, name: str) -> socket.socket:
     try:
         bound.bind((host, port))
     except PermissionError:
-        raise UsageError(f"Port {port} for {name} needs more rights.", hint=f"Take a port above 1023: --{name}-port.") from None
+        raise UsageError(
+            f"Port {port} for {name} needs more rights.", hint=f"Take a port above 1023: --{name}-port."
+        ) from None
     except socket.gaierror:
-        raise UsageError(f"Host {host!r} is not an address of this machine.", hint="Use 127.0.0.1 or 0.0.0.0.") from None
+        raise UsageError(
+            f"Host {host!r} is not an address of this machine.", hint="Use 127.0.0.1 or 0.0.0.0."
+        ) from None
     except OSError:
         raise Unreachable(
-            f"Port {port} for {name} is taken on {host}.", hint=f"Choose another with --{name}-port, 0 for any free one."
+            f"Port {port} for {name} is taken on {host}.",
+            hint=f"Choose another with --{name}-port, 0 for any free one.",
         ) from None
     return bound
 
 
 def _url(host: str, bound: socket.socket) -> str:
     shown = "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104 - compared, not bound
-    return f"http://[{shown}]:{bound.getsockname()[1]}" if ":" in shown else f"http://{shown}:{bound.getsockname()[1]}"
+    return (
+        f"http://[{shown}]:{bound.getsockname()[1]}"
+        if ":" in shown
+        else f"http://{shown}:{bound.getsockname()[1]}"
+    )
 
 
-async def _run(desk: LocalDesk, *, data_dir: Path, faces: Faces, sockets: Mapping[str, socket.socket]) -> None:
+async def _run(
+    desk: LocalDesk, *, data_dir: Path, faces: Faces, sockets: Mapping[str, socket.socket]
+) -> None:
     token_file, token = admin_token(data_dir)
     keys = Keys(token)
     public = faces.host not in LOOPBACK
@@ -114,9 +125,12 @@ async def _run(desk: LocalDesk, *, data_dir: Path, faces: Faces, sockets: Mappin
         name: uvicorn.Server(
             uvicorn.Config(
                 Access(pages, keys=keys, open_reading=not public) if name == "web" else apps[name],
-                log_level="warning", access_log=False, server_header=False, lifespan="off",
+                log_level="warning",
+                access_log=False,
+                server_header=False,
+                lifespan="off",
                 timeout_graceful_shutdown=DRAIN_SECONDS,
-            )  # fmt: skip
+            )
         )
         for name in sockets
     }
@@ -133,20 +147,29 @@ async def _run(desk: LocalDesk, *, data_dir: Path, faces: Faces, sockets: Mappin
             signals.enter_context(_without_signal_handlers(server))
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop)
-        tasks = [asyncio.create_task(server.serve(sockets=[sockets[name]])) for name, server in servers.items()]
-        while not all(server.started for server in servers.values()) and not any(task.done() for task in tasks):
+        tasks = [
+            asyncio.create_task(server.serve(sockets=[sockets[name]])) for name, server in servers.items()
+        ]
+        while not all(server.started for server in servers.values()) and not any(
+            task.done() for task in tasks
+        ):
             await asyncio.sleep(0.01)
         urls = {name: _url(faces.host, bound) for name, bound in sockets.items()}
         write_server_file(
             data_dir,
-            {"pid": os.getpid(), "version": __version__, **urls, "admin_token_file": str(token_file.resolve())},
+            {
+                "pid": os.getpid(),
+                "version": __version__,
+                **urls,
+                "admin_token_file": str(token_file.resolve()),
+            },
         )
         _announce(urls["web"], keys, faces, public=public)
         await asyncio.gather(*tasks)
 
 
 @contextlib.contextmanager
-def _without_signal_handlers(server: uvicorn.Server):  # noqa: ANN202 - a context manager of nothing
+def _without_signal_handlers(server: uvicorn.Server):
     server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign]
     yield
 
@@ -163,7 +186,8 @@ def _waiting(name: str) -> Starlette:
     async def absent(_: Request) -> Response:
         body = {
             "type": "urn:costweir:error:not_available", "title": "not available", "status": 501,
-            "detail": f"Version {__version__} has no {name} yet.", "hint": "Bills, questions and the web pages are on the web port.",
+            "detail": f"Version {__version__} has no {name} yet.",
+            "hint": "Bills, questions and the web pages are on the web port.",
         }  # fmt: skip
         return JSONResponse(body, 501, media_type="application/problem+json")
 

@@ -22,6 +22,7 @@ def read_job(job: Mapping[str, Any], *, inside: Path) -> list[StagedSlot]:
         for path in filter(None, (slot.charges, slot.quarantine)):
             if not path.resolve().is_relative_to(inside.resolve()):
                 raise NotAllowed(
-                    f"{path} is not a staged file of this data directory.", hint="Load bills with costweir pull files."
+                    f"{path} is not a staged file of this data directory.",
+                    hint="Load bills with costweir pull files.",
                 )
     return slots

@@ -11,7 +11,8 @@ from costweir.domain.period import Period
 Cell = str | int | bool | None
 
 DIMENSIONS = (
-    "provider", "service", "model", "token_class", "customer", "project", "feature", "session", "key", "plan", "day", "month",
+    "provider", "service", "model", "token_class", "customer", "project", "feature", "session", "key", "plan",
+    "day", "month",
 )  # fmt: skip
 
 
@@ -28,7 +29,8 @@ class Excluded:
     def to_json(self) -> dict[str, Cell]:
         """All fields; `amount` is in `currency`."""
         return {
-            "reason": self.reason, "text": self.text, "amount": self.amount, "currency": self.currency, "rows": self.rows,
+            "reason": self.reason, "text": self.text, "amount": self.amount, "currency": self.currency,
+            "rows": self.rows,
         }  # fmt: skip
 
 

@@ -38,9 +38,17 @@ def _c(name: str, kind: Kind, focus: str = "", meaning: str = "", *, required: b
 
 CHARGE_COLUMNS: tuple[Column, ...] = (
     # who is billed, for which month, in which money
-    _c("billing_account_id", "text", "BillingAccountId", "payer account, billing account or enrolment", required=True),
+    _c(
+        "billing_account_id",
+        "text",
+        "BillingAccountId",
+        "payer account, billing account or enrolment",
+        required=True,
+    ),
     _c("billing_account_name", "text", "BillingAccountName", "display name of the billing account"),
-    _c("billing_currency", "text", "BillingCurrency", "ISO 4217 code of every cost on the row", required=True),
+    _c(
+        "billing_currency", "text", "BillingCurrency", "ISO 4217 code of every cost on the row", required=True
+    ),
     _c("billing_period_start", "day", "BillingPeriodStart", "first day of the invoice month", required=True),
     _c("billing_period_end", "day", "BillingPeriodEnd", "first day after the invoice month", required=True),
     _c("invoice_id", "text", "InvoiceId", "empty while the month is open"),
@@ -50,15 +58,33 @@ CHARGE_COLUMNS: tuple[Column, ...] = (
     _c("sub_account_id", "text", "SubAccountId", "linked account, project or subscription"),
     _c("sub_account_name", "text", "SubAccountName", "its display name"),
     # what kind of charge, and when
-    _c("charge_category", "text", "ChargeCategory", "Usage, Purchase, Tax, Credit or Adjustment", required=True),
+    _c(
+        "charge_category",
+        "text",
+        "ChargeCategory",
+        "Usage, Purchase, Tax, Credit or Adjustment",
+        required=True,
+    ),
     _c("charge_class", "text", "ChargeClass", "Correction when it corrects an earlier invoice, else empty"),
     _c("charge_description", "text", "ChargeDescription", "the bill's own sentence"),
     _c("charge_frequency", "text", "ChargeFrequency", "Usage-Based, Recurring or One-Time"),
     _c("charge_period_start", "instant", "ChargePeriodStart", "inclusive, UTC", required=True),
     _c("charge_period_end", "instant", "ChargePeriodEnd", "exclusive, UTC"),
     # the four costs
-    _c("billed_cost", "money", "BilledCost", "what is invoiced for the row, credits on the row included", required=True),
-    _c("effective_cost", "money", "EffectiveCost", "billed, with commitments spread over what used them", required=True),
+    _c(
+        "billed_cost",
+        "money",
+        "BilledCost",
+        "what is invoiced for the row, credits on the row included",
+        required=True,
+    ),
+    _c(
+        "effective_cost",
+        "money",
+        "EffectiveCost",
+        "billed, with commitments spread over what used them",
+        required=True,
+    ),
     _c("list_cost", "money", "ListCost", "at public prices"),
     _c("contracted_cost", "money", "ContractedCost", "at negotiated prices, before commitments"),
     _c("list_unit_price", "money", "ListUnitPrice", "public price of one pricing unit"),
@@ -84,7 +110,12 @@ CHARGE_COLUMNS: tuple[Column, ...] = (
     _c("sku_id", "text", "SkuId", "stable id of the SKU or meter"),
     _c("sku_meter", "text", "SkuMeter", "what is measured, as billed"),
     _c("sku_price_id", "text", "SkuPriceId", "id of the price, where the bill has one"),
-    _c("sku_price_details", "json", "SkuPriceDetails", "price-relevant properties, FOCUS draft names for models"),
+    _c(
+        "sku_price_details",
+        "json",
+        "SkuPriceDetails",
+        "price-relevant properties, FOCUS draft names for models",
+    ),
     _c("tags", "json", "Tags", "all tags and labels, one object, never multiplied into rows"),
     # ours: where the row came from
     _c("x_provider", "text", meaning="aws, gcp, azure, openai, anthropic ... lower case", required=True),
@@ -109,7 +140,12 @@ CHARGE_COLUMNS: tuple[Column, ...] = (
     _c("x_is_ai", "bool", meaning="false only for rows kept by --all-services", required=True),
     _c("x_model", "text", meaning="vendor's API id in lower case, or unknown", required=True),
     _c("x_model_developer", "text", meaning="anthropic, openai, google, amazon, meta ..."),
-    _c("x_token_class", "text", meaning="input, output, cache_read, cache_write, image, audio ...", required=True),
+    _c(
+        "x_token_class",
+        "text",
+        meaning="input, output, cache_read, cache_write, image, audio ...",
+        required=True,
+    ),
     _c("x_direction", "text", meaning="input or output"),
     _c("x_modality", "text", meaning="text, image, audio, video, embedding ..."),
     _c("x_cache_action", "text", meaning="read or write"),

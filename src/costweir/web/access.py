@@ -79,7 +79,9 @@ class Access:
 
     def _enter(self, request: Request) -> Response:
         if not self._keys.use_link(request.query_params.get("once", "")):
-            return PlainTextResponse("This link was used already or is wrong. Restart Costweir for a new one.\n", 403)
+            return PlainTextResponse(
+                "This link was used already or is wrong. Restart Costweir for a new one.\n", 403
+            )
         reply = RedirectResponse("/", 303)
         reply.set_cookie(COOKIE, self._keys.session, httponly=True, samesite="strict", max_age=30 * 86_400)
         return reply

@@ -58,7 +58,9 @@ def parse_request(question: str, query: list[tuple[str, str]]) -> Request:
         elif name in _RESERVED:
             single[name] = value
         else:
-            raise UsageError(f"Unknown parameter {name!r}.", hint=f"Known are {', '.join(sorted(_RESERVED))}.")
+            raise UsageError(
+                f"Unknown parameter {name!r}.", hint=f"Known are {', '.join(sorted(_RESERVED))}."
+            )
     return Request(
         question=question, by=tuple(by), where=where, since=_day("since", single), until=_day("until", single),
         limit=_whole("limit", single), basis=single.get("basis", ""), currency=single.get("currency", ""),
@@ -145,7 +147,9 @@ def api_routes(desk: Desk, *, writes: Writes, ready: Readiness) -> list[Route]:
     return [
         rows("questions", lambda _: desk.questions()),
         rows("runs", lambda request: desk.runs(limit=_limit(request))),
-        rows("quarantine", lambda r: desk.quarantine(run_id=r.query_params.get("run_id", ""), limit=_limit(r))),
+        rows(
+            "quarantine", lambda r: desk.quarantine(run_id=r.query_params.get("run_id", ""), limit=_limit(r))
+        ),
         rows("customers", lambda _: desk.customers()),
         rows("plans", lambda _: desk.plans()),
         rows("budgets", lambda _: desk.budgets()),
@@ -161,7 +165,10 @@ def api_routes(desk: Desk, *, writes: Writes, ready: Readiness) -> list[Route]:
 
 async def _admin_body(request: HttpRequest) -> dict[str, Any]:
     if not is_admin(request):
-        raise NotAllowed("Changing something needs the admin token.", hint="Run the command as the user who started the server.")
+        raise NotAllowed(
+            "Changing something needs the admin token.",
+            hint="Run the command as the user who started the server.",
+        )
     return await request.json()
 
 
