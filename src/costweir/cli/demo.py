@@ -45,7 +45,7 @@ def demo(*, seed: int, out: Path | None, no_serve: bool, web_port: int | None) -
     _refuse_own_data(data_dir)
     with progress() as report:
         world = _write(out or data_dir / FOLDER, seed=seed, report=report)
-        _adopt_config(world, data_dir)
+        adopt_config(world, data_dir)
         rows = _load(world, report)
     stored = sum(int(str(row["rows_stored"])) for row in rows)
     failed = [row for row in rows if row["status"] == "failed"]
@@ -88,7 +88,7 @@ def _fresh(out: Path) -> Generator[None]:
     yield
 
 
-def _adopt_config(world: World, data_dir: Path) -> None:
+def adopt_config(world: World, data_dir: Path) -> None:
     """The sample plans, customers and budgets become the directory's configuration, unless it has its own."""
     data_dir.mkdir(parents=True, exist_ok=True)
     target = data_dir / CONFIG

@@ -85,5 +85,6 @@ def _show(file: Path) -> None:
 def _verdict(report: Report) -> str:
     return (
         f"{report.path}: {report.rows} rows, {report.rules_checked} of {report.rules_total} rules of"
-        f" FOCUS {report.focus} tested, {len(report.violations)} broken; {report.rules_by_hand} rules need a person."
+        f" FOCUS {report.focus} tested, {len(report.violations)} broken;"
+        f" {report.rules_by_hand} rules need a person."
     )
