@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import tomllib
 from collections.abc import Mapping
 from datetime import date, timedelta
@@ -16,6 +17,7 @@ from costweir.config import load
 from costweir.demo import World, write_world
 from costweir.demo.cast import customers, plans
 from costweir.demo.story import Stage, play
+from costweir.errors import UsageError
 
 TODAY = date(2026, 11, 20)
 LAST_FULL = "2026-10"
@@ -56,6 +58,20 @@ def test_a_month_that_has_not_arrived_yet_has_no_file(today: date, tmp_path: Pat
     arrived = bool(stage.days("gcp", 12))
     assert any(current in path.name for path in (world.out / "gcp").rglob("*")) == arrived
     assert max(stage.days("aws", 11)) <= stage.last_day("aws")
+
+
+def test_a_world_of_almost_nothing_is_still_written(tmp_path: Path) -> None:
+    world = write_world(tmp_path, today=TODAY, scale=0.001)
+    truth = json.loads((world.out / "truth.json").read_text(encoding="utf-8"))
+    assert 0 < truth["rows"] < 1000
+    assert Decimal(truth["total"]) == sum(Decimal(row["billed_cost"]) for row in truth["by"]["day"])
+
+
+@pytest.mark.parametrize("scale", [0, -1, 1000, float("nan")])
+def test_a_scale_that_makes_no_world_is_refused(scale: float, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="scale"):
+        write_world(tmp_path, today=TODAY, scale=scale)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_total_is_that_of_a_firm_with_forty_customers(billed: Billed, truth: Mapping[str, Any]) -> None:

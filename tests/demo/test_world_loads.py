@@ -117,6 +117,23 @@ def test_tokens_are_those_of_the_oracle(
     assert _members(answer, dimensions, "tokens") == _expected(truth, name, dimensions, "tokens")
 
 
+def test_credits_taxes_and_corrections_are_told_apart_as_the_oracle_does(
+    desk: LocalDesk, truth: Record
+) -> None:
+    answer = desk.ask(Request("credits", by=("category",)))
+    assert _members(answer, ("category",), "billed_cost") == _expected(truth, "category", ("category",))
+
+
+def test_customers_are_found_by_tag_by_principal_and_by_resource_group(desk: LocalDesk) -> None:
+    found = desk.warehouse.query(
+        "SELECT x_provider, x_customer_rule, COUNT(DISTINCT x_customer) AS found FROM charges"
+        " WHERE x_customer <> 'untagged' AND x_provider IN ('aws', 'azure')"
+        " GROUP BY x_provider, x_customer_rule ORDER BY x_provider, x_customer_rule"
+    ).rows
+    rules = {(provider, rule) for provider, rule, count in found if count}
+    assert rules == {("aws", "principal"), ("aws", "tag"), ("azure", "resource-group"), ("azure", "tag")}
+
+
 def test_the_margin_shows_the_tier_that_loses_money(desk: LocalDesk, truth: Record) -> None:
     month = {"since": date(2026, 10, 1), "until": date(2026, 11, 1)}
     answer = desk.ask(Request("margin", by=("plan",), **month))

@@ -250,14 +250,13 @@ def _month_end(delivery: _Delivery, uses: Sequence[Use]) -> Iterable[dict[str, o
             cell = Cell(*slot, delivery.month.first, "Amazon Bedrock", UNKNOWN, "other", category="Tax")
             delivery.oracle.charge(cell, tax)
         yield row
-    if delivery.index == _CREDIT_MONTH:
+    if delivery.index == _CREDIT_MONTH and native:
         use = replace(native[-1], customer=UNTAGGED, project=UNTAGGED, feature=UNTAGGED)
         yield _single(delivery, use, ("Credit", "AWS Activate promotional credit"), _CREDIT)
     if delivery.index == _REFUND_MONTH:
-        use = next(
-            use for use in reversed(uses) if use.stream.form == "marketplace" and use.customer != UNTAGGED
-        )
-        yield _single(delivery, use, ("Refund", "Refund for failed batch job"), _REFUND)
+        sold = [use for use in uses if use.stream.form == "marketplace" and use.customer != UNTAGGED]
+        for use in sold[-1:]:
+            yield _single(delivery, use, ("Refund", "Refund for failed batch job"), _REFUND)
 
 
 def _single(delivery: _Delivery, use: Use, what: tuple[str, str], cost: Decimal) -> dict[str, object]:

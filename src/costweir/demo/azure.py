@@ -70,21 +70,22 @@ def _lines(run: _Run, uses: Sequence[Use], days: Sequence[date]) -> list[Row]:
     rows = [_usage(run, use) for use in uses]
     rows += _others(run, days)
     if run.index == _REFUND_MONTH:
-        use = next(use for use in reversed(uses) if use.stream.model == "gpt-5.4")
-        row = _usage(replace(run, oracle=None), use)
-        row |= {"chargeType": "Refund", "quantity": Decimal(0), "frequency": "OneTime"} | _costs(_REFUND)
-        if run.oracle is not None:
-            run.oracle.charge(_cell(run, use), _REFUND)
-        rows.append(row)
+        dearest = [use for use in uses if use.stream.model == "gpt-5.4"]
+        rows += [_refund(run, use) for use in dearest[-1:]]
     return list(rows)
 
 
-def _cell(run: _Run, use: Use) -> Cell:
-    return Cell(
+def _refund(run: _Run, use: Use) -> dict[str, object]:
+    row = _usage(replace(run, oracle=None), use)
+    row |= {"chargeType": "Refund", "quantity": Decimal(0), "frequency": "OneTime"} | _costs(_REFUND)
+    cell = Cell(
         provider="azure", account=run.account, period=str(run.month), day=use.day, service=_CATEGORY,
         model=use.stream.model, token_class=use.sku.token_class, customer=use.customer, project=use.project,
-        feature=use.feature, category="Credit",
+        feature=use.feature, category="Adjustment",
     )  # fmt: skip
+    if run.oracle is not None:
+        run.oracle.charge(cell, _REFUND)
+    return row
 
 
 def _usage(run: _Run, use: Use) -> dict[str, object]:

@@ -40,7 +40,7 @@ def write_gcp(out: Path, stage: Stage, uses: Mapping[int, Sequence[Use]], oracle
         rows = [_usage(use, oracle) for use in sorted(uses.get(index, ()), key=_order)]
         rows += _others(month, days, oracle)
         if index == _CORRECTION_MONTH:
-            rows.append(_correction(month, uses[index - 1], oracle))
+            rows += _corrections(month, sorted(uses.get(index - 1, ()), key=_order), oracle)
         if index < CURRENT:
             rows.append(_tax(month, oracle))
         if index < _DETAILED_FROM:
@@ -170,12 +170,13 @@ def _credit_amount(credit: Mapping[str, object]) -> Decimal:
     return amount
 
 
-def _correction(month: Month, before: Sequence[Use], oracle: Oracle) -> dict[str, object]:
+def _corrections(month: Month, before: Sequence[Use], oracle: Oracle) -> Iterable[dict[str, object]]:
     """An adjustment of last month's usage on this month's invoice."""
-    use = next(
-        use for use in sorted(before, key=_order, reverse=True)
-        if use.sku.text.startswith("Gemini") and use.customer != UNTAGGED
-    )  # fmt: skip
+    gemini = [use for use in before if use.sku.text.startswith("Gemini") and use.customer != UNTAGGED]
+    return [_correction(month, use, oracle) for use in gemini[-1:]]
+
+
+def _correction(month: Month, use: Use, oracle: Oracle) -> dict[str, object]:
     day = use.day
     row = _row(month, datetime(day.year, day.month, day.day, 12, tzinfo=UTC)) | _product(use)
     none = {

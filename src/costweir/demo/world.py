@@ -21,6 +21,7 @@ from costweir.demo.focus import write_focus
 from costweir.demo.gcp import write_gcp
 from costweir.demo.oracle import Oracle
 from costweir.demo.story import Stage, Use, play
+from costweir.errors import UsageError
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +42,13 @@ def write_world(out: Path, *, seed: int = 7, today: date | None = None, scale: f
     """Writes the bills, `costweir.toml` and `truth.json` below `out`.
 
     The bytes depend on nothing but `seed`, `today` (UTC, the default is the present day) and `scale`, which
-    multiplies the number of usage lines and with it the spend; the story's figures are those of scale 1.
+    multiplies the number of usage lines and with it the spend; the story's figures are those of scale 1. Raises
+    UsageError for a scale that is not between 0 and 1000.
     """
+    if not 0 < scale < 1000:
+        raise UsageError(
+            f"A world of scale {scale} cannot be written.", hint="Give a scale above 0 and below 1000."
+        )
     stage = Stage(today or datetime.now(UTC).date())
     uses: dict[str, dict[int, list[Use]]] = {"aws": {}, "gcp": {}, "azure": {}, "anthropic": {}}
     for use in play(stage, seed=seed, scale=Decimal(str(scale))):
