@@ -119,7 +119,7 @@ def _read(at: Columns, kind: Kind, names: tuple[str, ...], day_first: str) -> st
         found = at.find(*names)
         if not found:
             return "NULL"
-        instant = f"instant_either({quoted(found[0])}, {day_first})"
+        instant = f"instant_either({at.value(found[0])}, {day_first})"
         return instant if kind == "instant" else f"{instant}::DATE"
     if kind == "json":
         found = at.find(*names)
@@ -134,7 +134,7 @@ def _day_first(at: Columns) -> str:
     """Whether d/m/y is meant: a billing month starts and ends on the first day, so only then both start with
     1."""
     found = at.find("BillingPeriodStart", "BillingPeriodEnd")
-    tests = [f"ltrim(split_part(trim({quoted(name)}::VARCHAR), '/', 1), '0') = '1'" for name in found]
+    tests = [f"ltrim(split_part(trim(({at.value(name)})::VARCHAR), '/', 1), '0') = '1'" for name in found]
     return f"({' AND '.join(tests)})" if len(tests) == 2 else "false"
 
 

@@ -28,11 +28,12 @@ class Columns:
         """Whether any of `names` is there."""
         return bool(self.find(*names))
 
-    def _value(self, name: str) -> str:
+    def value(self, name: str) -> str:
+        """SQL for a column that is there; the text inside when it is JSON."""
         return f"({quoted(name)} ->> '$')" if self.header[name].upper() == "JSON" else quoted(name)
 
     def _first(self, macro: str, names: tuple[str, ...]) -> str:
-        terms = [f"{macro}({self._value(name)})" for name in self.find(*names)]
+        terms = [f"{macro}({self.value(name)})" for name in self.find(*names)]
         if not terms:
             return "NULL"
         return terms[0] if len(terms) == 1 else f"coalesce({', '.join(terms)})"

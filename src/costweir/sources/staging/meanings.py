@@ -69,7 +69,8 @@ def is_ai(knows: Knows, asked: Asked) -> bool:
             return True
         # Of a seller nobody knows, the word "token" alone proves nothing: some call their credits so.
         meaning = knows.classify(_line(asked))
-        return meaning.model != UNKNOWN or meaning.tokens_per_unit is not None
+        counts = meaning.tokens_per_unit is not None and meaning.token_type != "other"  # noqa: S105
+        return meaning.model != UNKNOWN or counts
     if not facts:
         return False
     said = _facts(facts)

@@ -177,7 +177,7 @@ def charges(view: str, rules: AttributionRules, *, source: str, file: str) -> st
     """SELECT of exactly CHARGE_COLUMNS and `slot_no`, joined with the tables `meaning` and `slots`."""
     who = ", ".join(f"{rule_sql(rules.of(field))} AS for_{field}" for field in FIELDS)
     tokens = (
-        "CASE WHEN r.charge_category = 'Usage' THEN CASE WHEN lower(r.consumed_unit) = 'tokens' AND m.is_ai "
+        "CASE WHEN r.charge_category = 'Usage' AND m.is_ai THEN CASE WHEN lower(r.consumed_unit) = 'tokens' "
         "THEN r.consumed_quantity "
         "ELSE try(coalesce(r.line_quantity, r.pricing_quantity) * m.tokens_per_unit) END END"
     )
