@@ -62,15 +62,18 @@ class Found:
 
 
 def provider_code(provider: str) -> str:
+    """Our code of a provider: `gcp` and `vertex` are google, `bedrock` is aws."""
     lowered = provider.strip().lower()
     return naming()["codes"].get(lowered, lowered)
 
 
 def tier_word(tier: str) -> str:
+    """Our word for a service tier: empty, default and on_demand are standard."""
     return naming()["tiers"].get(tier.lower(), tier.lower())
 
 
 def routing_word(routing: str) -> str:
+    """Our word for a routing: geo is regional."""
     return naming()["routings"].get(routing.lower(), routing.lower())
 
 
@@ -108,6 +111,8 @@ def rate_for(bucket: str, rates: Mapping[str, Decimal]) -> tuple[str, Decimal] |
 
 
 def rows_for(prices: PriceList, model: str, key: Key, days: tuple[date, date], code: str) -> Found | None:
+    """The rows of one list that hold for a model under a tier and routing; `days` are the day and the day of
+    knowledge, `code` the provider that bills. None when the list does not know the model or the tier."""
     on, known_on = days
     resolved = prices.resolve(model, routing=key.routing, known_on=known_on)
     if resolved is None:
@@ -133,6 +138,7 @@ def rows_for(prices: PriceList, model: str, key: Key, days: tuple[date, date], c
 
 
 def rate_of(found: Found, terms: Terms) -> Rate:
+    """The rate that rows add up to for a context and an hour; without an hour the highest of the day's."""
     on, context = terms["on"], terms.get("context_tokens", 0)
     rates: dict[str, Decimal] = {}
     above = 0
@@ -168,6 +174,7 @@ def rate_of(found: Found, terms: Terms) -> Rate:
 
 
 def rate_of_row(row: Row, prices: PriceList, on: date) -> Rate:
+    """The rate of one row at the base band, what it leaves out taken from the standard row."""
     tiered = row.key != Key(STANDARD, "", "")
     base = prices.current(row.model, Key(STANDARD, "", ""), on=on, known_on=date.max) if tiered else None
     rows = (base, row) if base is not None else (row,)
@@ -191,11 +198,13 @@ def highest_rates(prices: PriceList, model: str, day: date) -> dict[str, Decimal
 
 
 def highest_uplift(code: str, model: str, day: date) -> Decimal:
+    """The highest factor that any routing of a provider puts on a model on a day."""
     routings = {entry["routing"] for entry in naming()["uplifts"] if entry["provider"] == code}
     return max((_uplift(code, routing, model, day, date.max)[0] for routing in routings), default=_ONE)
 
 
 def per_unit(amount: Decimal, per: int) -> Decimal:
+    """`amount` by `per`; exact for powers of ten, on the money grid for hours."""
     if per == 3600:
         return exact(EXACT.divide(amount, Decimal(per)))
     return EXACT.divide(amount, Decimal(per))
