@@ -169,3 +169,24 @@ def test_data_goes_to_stdout_and_notes_to_stderr(capfd: pytest.CaptureFixture[st
 def test_json_and_csv_exclude_each_other(capfd: pytest.CaptureFixture[str]) -> None:
     assert run(Command("x", callback=click.echo), ["--json", "--csv"]) == 2
     assert "exclude each other" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "shown"),
+    [
+        ("billed_cost", "4342.9821475106", "4342.98"),
+        ("billed_cost", "-0.5", "-0.5"),
+        ("billed_cost", "0.0000021", "0.0000021"),
+        ("billed_cost", "0.00", "0.00"),
+        ("margin_share", "0.493746127976", "49.4%"),
+        ("input_usd", "0.625", "0.625"),
+        ("unit_cost_usd", "0.12345678", "0.1235"),
+        ("tokens", 5942605652, "5942605652"),
+        ("model", "gpt-5.4", "gpt-5.4"),
+        ("note", None, ""),
+    ],
+)
+def test_a_terminal_shows_rounded_amounts_and_never_a_false_zero(
+    field: str, value: object, shown: str
+) -> None:
+    assert output.readable(field, value) == shown

@@ -5,13 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from datetime import date
-from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import click
 
 from costweir.cli.frame import Command, flags
-from costweir.cli.output import Column, Record, is_number, note, show_csv, show_json, show_table
+from costweir.cli.output import Column, note, show_csv, show_json, show_table
 from costweir.cli.session import open_desk
 from costweir.cli.values import DAY, FILTER
 from costweir.errors import DataIncomplete
@@ -19,7 +18,6 @@ from costweir.errors import DataIncomplete
 if TYPE_CHECKING:
     from costweir.domain.answer import Answer
 
-CENT = Decimal("0.01")
 BASES = ("billed", "effective", "list", "contracted", "metered")
 
 
@@ -110,11 +108,9 @@ def show_answer(answer: Answer) -> None:
         for name in fields
     ]
     note(f"{answer.question} ({_days(answer)})")
-    rows: list[Record] = [*answer.rows, *foot]
+    show_table([*answer.rows, *foot], headings)
     if sys.stdout.isatty():
-        rows = [{name: _readable(name, value) for name, value in row.items()} for row in rows]
         note("Rounded for reading; a pipe, --csv and --json have every digit.")
-    show_table(rows, headings)
     if not answer.as_of:
         note("Nothing was loaded yet. Try `costweir demo`, or `costweir pull files PATH`.")
     for item in answer.excluded:
@@ -122,18 +118,6 @@ def show_answer(answer: Answer) -> None:
         note(f"excluded: {item.text}{amount}")
     for text in answer.notes:
         note(f"note: {text}")
-
-
-def _readable(name: str, value: object) -> object:
-    """Two places for an amount of a cent or more, one for a share; anything else stays exact."""
-    if not isinstance(value, str) or not is_number(value):
-        return value
-    amount = Decimal(value)
-    if name.endswith("share"):
-        return f"{amount * 100:.1f}%"
-    if name.endswith("_cost") and abs(amount) >= CENT:
-        return f"{amount:.2f}"
-    return value
 
 
 def _days(answer: Answer) -> str:

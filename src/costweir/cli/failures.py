@@ -13,14 +13,14 @@ import click
 from costweir.errors import Error, Unreachable, UsageError
 
 
-class Interrupted(Error):  # noqa: N818 - reads as in the tree of errors
+class Interrupted(Error):
     """The user pressed Ctrl-C."""
 
     code = "interrupted"
     exit_code = 130
 
 
-class Defect(Error):  # noqa: N818 - reads as in the tree of errors
+class Defect(Error):
     """Something that should not happen: a fault of the program, not of its user."""
 
     code = "defect"

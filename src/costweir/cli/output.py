@@ -8,6 +8,7 @@ import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 import click
@@ -15,6 +16,11 @@ import click
 from costweir.cli.frame import flags
 
 Record = Mapping[str, object]
+
+CENT = Decimal("0.01")
+MANY = Decimal("0.0001")
+SHORT = 10
+_AMOUNTS = ("_cost", "_total", "margin_usd", "revenue_usd")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,29 +101,64 @@ def csv_cell(value: object) -> str:
 
 
 def show_table(rows: Sequence[Record], shown: Sequence[Column]) -> None:
-    """Prints a table: drawn on a terminal, plain columns in a pipe."""
-    cells = [[_printable(cell_text(row.get(column.field))) for column in shown] for row in rows]
-    titles = [column.title for column in shown]
-    right = [_is_numeric([line[index] for line in cells]) for index in range(len(shown))]
-    if sys.stdout.isatty():
-        _draw(titles, cells, right)
+    """Prints a table: plain columns with every digit in a pipe, drawn and rounded for reading on a terminal."""
+    drawn = sys.stdout.isatty()
+    cells = [
+        [_printable(readable(column.field, row.get(column.field)) if drawn else cell_text(row.get(column.field)))
+         for column in shown]
+        for row in rows
+    ]  # fmt: skip
+    if drawn:
+        _draw(shown, cells)
     else:
-        write(_plain_table(titles, cells, right))
+        _write_plain([column.title for column in shown], cells)
 
 
-def _draw(titles: Sequence[str], cells: Sequence[Sequence[str]], right: Sequence[bool]) -> None:
+def readable(field: str, value: object) -> str:
+    """A cell for a terminal: cents for an amount, per cent for a share, four places at most for other numbers.
+
+    What is smaller than a cent keeps every digit, so that nothing looks like zero that is not.
+    """
+    text = cell_text(value)
+    if "." not in text or not is_number(text):
+        return text
+    amount = Decimal(text)
+    if field.endswith("share"):
+        return f"{amount * 100:.1f}%"
+    if abs(amount) < CENT:
+        return text
+    places = CENT if field.endswith(_AMOUNTS) else MANY
+    return (
+        text
+        if -int(amount.as_tuple().exponent) <= -int(places.as_tuple().exponent)
+        else str(amount.quantize(places))
+    )
+
+
+def _draw(shown: Sequence[Column], cells: Sequence[Sequence[str]]) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    headed = any(title.strip() for title in titles)
+    headed = any(column.title.strip() for column in shown)
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, show_header=headed)
-    for title, numeric in zip(titles, right, strict=True):
-        table.add_column(Text(title), justify="right" if numeric else "left", overflow="fold")
+    kept = [index for index in range(len(shown)) if any(line[index] for line in cells)]
+    for index in kept:
+        widest = max(len(line[index]) for line in cells)
+        numeric = _is_numeric([line[index] for line in cells])
+        # A number keeps its line; a long text gives way first.
+        width = widest if numeric else min(widest, SHORT)
+        justify = "right" if numeric else "left"
+        table.add_column(Text(shown[index].title), justify=justify, overflow="fold", min_width=width)
     for line in cells:
-        table.add_row(*(Text(cell) for cell in line))
+        table.add_row(*(Text(line[index]) for index in kept))
     Console(file=sys.stdout, highlight=False).print(table)
+
+
+def _write_plain(titles: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
+    right = [_is_numeric([line[index] for line in cells]) for index in range(len(titles))]
+    write(_plain_table(titles, cells, right))
 
 
 def _plain_table(titles: Sequence[str], cells: Sequence[Sequence[str]], right: Sequence[bool]) -> str:

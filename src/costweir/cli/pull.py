@@ -19,12 +19,10 @@ SHOWN = columns(
     "account",
     "period",
     "status",
-    ("rows_in", "rows"),
     ("rows_stored", "stored"),
     ("rows_skipped", "skipped"),
     ("rows_quarantined", "quarantined"),
     "billed_total",
-    "file_total",
     "currency",
     "note",
 )
