@@ -196,6 +196,11 @@ def test_blocks_are_counted_out_and_plain_numbers_are_not(db: duckdb.DuckDBPyCon
         assert row["pricing_quantity"] == Decimal("2.5")
 
 
+def test_a_quantity_beyond_any_bill_loses_its_count_and_not_the_load(db: duckdb.DuckDBPyConnection) -> None:
+    (row,) = charges(db, one_line(UnitOfMeasure="1B", Quantity="9e24"))
+    assert (row["consumed_quantity"], row["billed_cost"]) == (None, Decimal("1.5"))
+
+
 def test_the_classifier_sees_product_family_meter_and_unit(db: duckdb.DuckDBPyConnection) -> None:
     rows = charges(db, EA)
     seen = [(row["line_service"], row["line_text"], row["line_unit"]) for row in rows]
@@ -245,6 +250,15 @@ def test_us_dollars_come_from_the_bill(db: duckdb.DuckDBPyConnection) -> None:
     (row,) = charges(db, one_line(**eur, ExchangeRatePricingToBilling="0.925"))
     assert (row["x_billed_usd"], row["line_usd_rate"]) == (Decimal(2), Decimal("1.081081081081081081"))
     assert charges(db, one_line(**eur))[0]["x_billed_usd"] is None
+
+
+def test_unit_prices_are_in_the_billing_currency(db: duckdb.DuckDBPyConnection) -> None:
+    row = charges(db, EUR)[0]
+    assert row["contracted_unit_price"] == row["line_unit_price"] == Decimal("0.00037")
+    assert row["line_unit_price"] * row["pricing_quantity"] == Decimal("6.752685")
+    (unknown,) = charges(db, one_line(UnitPrice="2", PricingCurrency="EUR"))
+    assert unknown["line_unit_price"] is None
+    assert charges(db, one_line(UnitPrice="2"))[0]["line_unit_price"] == Decimal(2)
 
 
 def test_list_cost_is_stated_or_the_retail_price_times_the_quantity(db: duckdb.DuckDBPyConnection) -> None:
@@ -457,8 +471,9 @@ def staged(path: Path, tmp_path: Path) -> dict[tuple[str, str, str], tuple[int, 
     for slot in found_slots.slots:
         load, key = slot.load, slot.load.slot
         assert (load.rows_in, load.billed_total) == (load.rows_stored, load.file_total)
-        table = duckdb.sql(f"SELECT * FROM read_parquet('{slot.charges}/*.parquet')")
-        rows = [dict(zip(table.columns, row, strict=True)) for row in table.fetchall()]
+        with duckdb.connect() as db:
+            table = db.sql(f"SELECT * FROM read_parquet('{slot.charges}/*.parquet')")
+            rows = [dict(zip(table.columns, row, strict=True)) for row in table.fetchall()]
         rows.sort(key=lambda row: row["sku_id"])
         result[key.provider, key.account, key.period] = (load.rows_stored, load.billed_total, rows)
     return result

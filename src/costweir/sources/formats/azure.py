@@ -55,17 +55,25 @@ class _Line:
         owner = coalesced(at.text("meter_category"), at.text("publisher"), at.text("consumed_service"))
         return service_of(self.subcategory, at.text("product"), owner)
 
+    def _priced_alike(self) -> str:
+        return f"coalesce(upper({self.pricing_currency}), {self.currency}) = {self.currency}"
+
+    def price(self, field: str) -> str:
+        """A price of one unit in the billing currency; the file has it in the pricing currency."""
+        price, exchange = f"nullif({self.at.money(field)}, 0)", self.at.money("exchange_rate")
+        if not self.at.has(field) or self.pricing_currency == "NULL":
+            return price if self.at.has(field) else "NULL"
+        converted = "NULL" if exchange == "NULL" else product(price, exchange)
+        return f"CASE WHEN {self._priced_alike()} THEN {price} ELSE {converted} END"
+
     def times_quantity(self, field: str) -> str:
-        """A price of the file times its quantity; prices are in the pricing currency, so both have to be the
-        same."""
-        price = self.at.money(field)
-        if "NULL" in (price, self.quantity):
+        """A price of the file times its quantity, where both currencies are the same."""
+        if not self.at.has(field) or self.quantity == "NULL":
             return "NULL"
-        total = product(f"nullif({price}, 0)", self.quantity)
+        total = product(f"nullif({self.at.money(field)}, 0)", self.quantity)
         if self.pricing_currency == "NULL":
             return total
-        same = f"coalesce(upper({self.pricing_currency}), {self.currency}) = {self.currency}"
-        return f"CASE WHEN {same} THEN {total} END"
+        return f"CASE WHEN {self._priced_alike()} THEN {total} END"
 
 
 def _usage_types() -> list[str]:
@@ -158,8 +166,8 @@ def _costs(it: _Line) -> dict[str, str]:
         "effective_cost": it.cost,
         "list_cost": listed,
         "contracted_cost": contracted,
-        "list_unit_price": at.money("list_price"),
-        "contracted_unit_price": at.money("unit_price"),
+        "list_unit_price": it.price("list_price"),
+        "contracted_unit_price": it.price("unit_price"),
         "x_billed_usd": in_usd,
         "x_effective_usd": in_usd,
         "x_list_usd": at.money("list_cost_usd"),
@@ -184,7 +192,6 @@ def _in_usd(it: _Line) -> tuple[str, str]:
 
 
 def _usage(it: _Line) -> dict[str, str]:
-    at = it.at
     size = f"regexp_extract(u, '{_BLOCK}', 1)::BIGINT * CASE regexp_extract(u, '{_BLOCK}', 2) "
     size += "WHEN 'K' THEN 1000 WHEN 'M' THEN 1000000 ELSE 1000000000 END"
     block = bound(it.unit, "u", f"CASE WHEN regexp_matches(u, '{_BLOCK}') THEN {size} ELSE 1 END")
@@ -197,14 +204,12 @@ def _usage(it: _Line) -> dict[str, str]:
     return {
         "consumed_quantity": "NULL"
         if it.quantity == "NULL"
-        else f"CASE WHEN {it.is_usage} THEN {it.quantity} * coalesce({block}, 1) END",
+        else f"CASE WHEN {it.is_usage} THEN try({it.quantity} * coalesce({block}, 1)) END",
         "consumed_unit": bound(left, "r", "CASE WHEN r = '' OR r[1] = '/' THEN 'Units' || r ELSE r END"),
         "pricing_quantity": it.quantity,
         "pricing_unit": it.unit,
         "line_unit": it.unit,
-        "line_unit_price": coalesced(
-            f"nullif({at.money('unit_price')}, 0)", f"nullif({at.money('list_price')}, 0)"
-        ),
+        "line_unit_price": coalesced(it.price("unit_price"), it.price("list_price")),
     }
 
 

@@ -19,14 +19,14 @@ _FACTOR_LIMIT = "1000000000000"
 def ratio(amount: str, divisor: str) -> str:
     """SQL for `amount / divisor` as DECIMAL(38, 18).
 
-    NULL when either is NULL or when the divisor is outside 0.000001 ... 100,000,000, which no currency rate
-    or block of units is.
+    NULL when either is NULL, when the result does not fit, or when the divisor is outside 0.000001 ...
+    100,000,000, which no currency rate or block of units is.
     """
     scale = "1000000000000000::HUGEINT"
     scaled = f"((w.a // w.d) * {scale} + (2 * (w.a % w.d) * {scale} + w.d) // (2 * w.d))"
     digits = f"{{'a': {_whole('abs(r.a)', 'DECIMAL(38, 18)')}, 'd': {_whole('r.d', _RATE)}}}"
     whole = bound(digits, "w", _money(scaled))
-    checked = f"CASE WHEN r.d {_RATE_LIMITS} THEN {whole} * sign(r.a)::INTEGER END"
+    checked = f"CASE WHEN r.d {_RATE_LIMITS} THEN try({whole}) * sign(r.a)::INTEGER END"
     return bound(f"{{'a': {amount}, 'd': {divisor}}}", "r", checked)
 
 

@@ -48,7 +48,7 @@ class _Line:
         self.currency = f"upper({at.text('currency')})"
         self.cost = at.money("cost")
         self.credits = credit_sum(at, "credits")
-        self.billed = f"({self.cost} + {self.credits})"
+        self.billed = f"try({self.cost} + {self.credits})"
         self.listed = coalesced(at.money("cost_at_list_consumption_model", "cost_at_list"), self.cost)
         self.started = at.instant("usage_start_time")
         self.is_usage = f"coalesce({self.kind}, 'regular') = 'regular'"

@@ -12,7 +12,7 @@ def credit_sum(at: Nested, path: str) -> str:
     """SQL for the sum of the credits on a row, exact; NULL when one of them cannot be read."""
     read = "CASE WHEN c.amount IS NULL THEN 0::DECIMAL(38, 18) ELSE amount(c.amount) END"
     amounts = f"list_transform({at.records(path, *_CREDIT)}, lambda c: {read})"
-    return f"list_reduce({amounts}, lambda a, b: (a + b)::DECIMAL(38, 18), 0::DECIMAL(38, 18))"
+    return f"list_reduce({amounts}, lambda a, b: try(a + b)::DECIMAL(38, 18), 0::DECIMAL(38, 18))"
 
 
 def tag_union(at: Nested, *paths: str) -> str:
