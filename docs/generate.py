@@ -1,4 +1,5 @@
-"""Writes the pages that are made from the code: `cli.md`, `configuration.md` and `costweir.schema.json`.
+"""Writes the pages that are made from the code: `cli.md`, `configuration.md`, `questions.md` and
+`costweir.schema.json`.
 
 `make docs` runs it; a test compares what it would write with what is there.
 """
@@ -17,6 +18,7 @@ from costweir import config
 from costweir.cli.commands import root
 from costweir.cli.failures import INTERRUPTED
 from costweir.errors import Error
+from costweir.queries import page as questions
 
 DOCS = Path(__file__).parent
 MADE = "<!-- Made by `make docs` from the code. Change the code, not this page. -->"
@@ -63,6 +65,7 @@ def pages() -> dict[str, str]:
     return {
         "cli.md": cli_page(),
         "configuration.md": configuration_page(),
+        "questions.md": questions.page(),
         "costweir.schema.json": json.dumps(config.schema(), indent=2, ensure_ascii=False) + "\n",
     }
 
