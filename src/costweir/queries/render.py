@@ -16,14 +16,9 @@ _CUSTOMERS = "LEFT JOIN customers AS p ON p.id = f.x_customer"
 
 #: What tells two lines of one split apart, so that every engine cuts the same ones off.
 _LINE_ORDER = (
-    "m_sku_text",
-    "m_quantity",
-    "m_resource",
-    "m_file",
-    "m_run_id",
-    "m_mapping_rule",
-    "m_customer_rule",
-)
+    "m_native_cost", "m_native_currency", "m_sku_text", "m_quantity", "m_pricing_unit", "m_tokens",
+    "m_charge_category", "m_resource", "m_mapping_rule", "m_customer_rule", "m_source", "m_file", "m_run_id",
+)  # fmt: skip
 #: Credits are stored in the bill's currency only.
 _CREDIT_USD = "CASE WHEN f.billing_currency = 'USD' THEN f.x_credit_cost ELSE 0 END"
 

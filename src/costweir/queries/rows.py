@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
 
 from costweir.domain.answer import Cell
 from costweir.queries.dimensions import Dimension
@@ -37,13 +36,13 @@ def row_of(record: Mapping[str, Value], question: Question, scope: Scope) -> dic
     cost = number(record["m_cost"])
     row = dimension_cells(record, scope.selection.by)
     row[f"{scope.selection.basis}_cost"] = cell(cost, "money")
-    values: dict[str, Decimal] = {"cost": cost, "total": scope.total}
     for name, kind in question.measures.items():
-        value = record.get(f"m_{name}")
-        row[name] = cell(value, kind)
-        if kind in {"money", "quantity", "int"}:
-            values[name] = number(value)
+        row[name] = cell(record.get(f"m_{name}"), kind)
+    values = {"cost": cost, "total": scope.total}
     for name, ratio in question.ratios.items():
+        for term in (ratio.of, ratio.per):
+            if term not in values:
+                values[term] = number(record.get(f"m_{term}"))
         row[name] = ratio_cell(ratio, values)
     return row
 
