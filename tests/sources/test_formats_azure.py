@@ -289,6 +289,11 @@ def test_tags_are_read_with_and_without_braces(
     assert charges(db, one_line(Tags=written))[0]["line_tags"] == tags
 
 
+def test_tags_that_are_a_map_in_parquet_are_read_too(db: duckdb.DuckDBPyConnection) -> None:
+    raw = f"(SELECT * REPLACE (MAP {{'customer_id': 'acme', 'env': ''}} AS tags) FROM {relation(PARQUET)})"
+    assert charges(db, raw)[0]["line_tags"] == {"customer_id": "acme"}
+
+
 @pytest.mark.parametrize(
     ("written", "localised", "amount"),
     [

@@ -263,6 +263,18 @@ def test_money_that_cannot_be_read_is_null_and_never_zero(
     assert row["billed_cost"] == (None if billed is None else Decimal(billed))
 
 
+@pytest.mark.parametrize(
+    ("column", "name", "value"),
+    [("1 AS credits", "billed_cost", None), ("1 AS labels", "sku_id", "A1B2-0001-0001"),
+     ("NULL AS usage", "line_quantity", None), ("'Vertex AI' AS service", "service_name", None)],
+)  # fmt: skip
+def test_a_nested_column_of_another_type_is_unreadable_and_breaks_nothing(
+    db: duckdb.DuckDBPyConnection, column: str, name: str, value: str | None
+) -> None:
+    rows = charges(db, f"(SELECT * REPLACE ({column}) FROM {relation(DETAILED)})")
+    assert (len(rows), rows[0][name]) == (14, value)
+
+
 def test_a_double_is_read_through_its_shortest_text(db: duckdb.DuckDBPyConnection) -> None:
     raw = one_line().replace("'1.5' AS", "(0.1::DOUBLE + 0.2::DOUBLE) AS")
     assert charges(db, raw)[0]["billed_cost"] == Decimal("0.30000000000000004")

@@ -61,7 +61,10 @@ class AzureHeader:
         return "billedcost" not in self._names and all(self.has(*group) for group in table()["required"])
 
     def _raw(self, name: str) -> str:
-        return f"({quoted(name)} ->> '$')" if self._header[name].upper() == "JSON" else quoted(name)
+        kind = self._header[name].upper()
+        if kind.startswith(("MAP", "STRUCT")):
+            return f"to_json({quoted(name)})"
+        return f"({quoted(name)} ->> '$')" if kind == "JSON" else quoted(name)
 
     def text(self, *fields: str) -> str:
         """SQL for the first field that is filled in. Azure's words for nothing count as empty."""
