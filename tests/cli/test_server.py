@@ -22,6 +22,9 @@ from costweir import demo
 from costweir.cli.commands import root
 from costweir.cli.frame import run
 
+#: One worker, because loading the sample world is the long part; and more time than a single question gets.
+pytestmark = [pytest.mark.xdist_group("sample-world"), pytest.mark.timeout(400)]
+
 FREE = ["--web-port", "0", "--gateway-port", "0", "--mcp-port", "0", "--otlp-port", "0"]
 
 

@@ -164,6 +164,7 @@ def test_variables_that_kubernetes_makes_for_a_service_are_no_settings(tmp_path:
         "COSTWEIR_PORT": "tcp://10.0.0.1:8080",
         "COSTWEIR_PORT_8080_TCP_ADDR": "10.0.0.1",
         "COSTWEIR_GATEWAY_SERVICE_PORT_HTTP": "4000",
+        "PROMETHEUS_PORT": "tcp://10.0.0.2:9090",
     }
 
     assert config.check(environ=environ) == ()
@@ -229,3 +230,8 @@ def test_settings_cannot_be_changed() -> None:
 
     with pytest.raises(ValueError, match="frozen"):
         settings.name = "other"  # pyright: ignore[reportAttributeAccessIssue]
+
+
+@pytest.mark.parametrize("word", ["WARN", "Warning", "trace", "FATAL", "notice"])
+def test_the_words_that_other_tools_use_for_log_levels_are_understood(word: str) -> None:
+    assert config.check(environ={"LOG_LEVEL": word}) == ()

@@ -75,7 +75,8 @@ def from_environment(environ: Mapping[str, str]) -> tuple[dict[str, tuple[Any, s
     found: dict[str, tuple[Any, str]] = {}
     problems: list[Problem] = []
     for name, key in KNOWN_NAMES.items():
-        if environ.get(name):
+        # A Kubernetes service named "prometheus" puts its whole address into PROMETHEUS_PORT.
+        if environ.get(name) and not environ[name].startswith("tcp://"):
             found[key] = (environ[name], name)
     keys = scalar_keys()
     by_variable = {variable_of(key): key for key in keys}

@@ -15,7 +15,7 @@ _Key = TypeVar("_Key", bound=Hashable)
 
 
 def _log_level(value: object) -> object:
-    names = {"warn": "warning", "fatal": "critical"}
+    names = {"trace": "debug", "notice": "info", "warn": "warning", "fatal": "critical"}
     return names.get(value.lower(), value.lower()) if isinstance(value, str) else value
 
 
@@ -149,7 +149,7 @@ class Settings(Section):
 
     name: str = Field(default="Costweir", min_length=1, max_length=80)
     """The name that the pages show: your firm or team."""
-    environment: str = Field(default="local", pattern=r"^[A-Za-z0-9._-]{1,64}$")
+    environment: str = Field(default="local", pattern=r"^[^\x00-\x1f]{1,64}$")
     """Where this runs, such as production."""
     log_level: LogLevel = "info"
     """`debug`, `info`, `warning`, `error` or `critical`."""
