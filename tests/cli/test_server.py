@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import shutil
 import signal
@@ -12,6 +11,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -28,12 +28,20 @@ pytestmark = [pytest.mark.xdist_group("sample-world"), pytest.mark.timeout(400)]
 FREE = ["--web-port", "0", "--gateway-port", "0", "--mcp-port", "0", "--otlp-port", "0"]
 
 
+WRITE_WORLD = demo.write_world
+
+
+def small_world(out: Path, *, seed: int) -> demo.World:
+    world = WRITE_WORLD(out, seed=seed, scale=0.01)
+    return replace(world, pull_paths=world.pull_paths[2:4])
+
+
 @pytest.fixture(scope="module")
 def loaded(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data directory with the sample world at a hundredth of its size, as `costweir demo` leaves it."""
+    """A data directory as `costweir demo` leaves it, with a hundredth of the lines and the bills of two clouds."""
     data = tmp_path_factory.mktemp("sample") / "data"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(demo, "write_world", functools.partial(demo.write_world, scale=0.01))
+        patch.setattr(demo, "write_world", small_world)
         patch.setenv("COSTWEIR_DATA_DIR", str(data))
         assert run(root, ["demo", "--no-serve", "--quiet"]) == 0
     return data
