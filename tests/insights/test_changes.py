@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from decimal import Decimal
+from functools import reduce
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from costweir.domain.money import EXACT
 from costweir.insights.changes import Changes, Line, explain, movers
 
 MEMBERS = (("aws", "claude"), ("gcp", "gemini"), ("openai", "gpt"), ("azure", "gpt"))
@@ -30,20 +33,25 @@ lines = st.lists(
 )
 
 
+def exact_sum(amounts: Iterable[Decimal]) -> Decimal:
+    return reduce(EXACT.add, amounts, Decimal(0))
+
+
 def total(changes: Changes) -> Decimal:
-    return sum((amount for _, amount in changes.drivers), Decimal(0))
+    return exact_sum(amount for _, amount in changes.drivers)
 
 
 @given(lines, lines)
 def test_drivers_add_up_exactly_to_the_change(before: list[Line], after: list[Line]) -> None:
     changes = explain(before, after)
-    assert changes.change == sum(row.cost for row in after) - sum(row.cost for row in before)
+    paid = exact_sum(row.cost for row in after), exact_sum(row.cost for row in before)
+    assert changes.change == EXACT.subtract(*paid)
     assert total(changes) == changes.change
 
 
 @given(lines, lines)
 def test_movers_add_up_exactly_to_the_change(before: list[Line], after: list[Line]) -> None:
-    assert sum((mover.change for mover in movers(before, after)), Decimal(0)) == explain(before, after).change
+    assert exact_sum(mover.change for mover in movers(before, after)) == explain(before, after).change
 
 
 def test_twice_the_tokens_at_the_same_prices_is_volume_alone() -> None:

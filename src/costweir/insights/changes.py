@@ -35,7 +35,7 @@ class Mover:
     @property
     def change(self) -> Decimal:
         """After minus before."""
-        return self.after - self.before
+        return EXACT.subtract(self.after, self.before)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class Changes:
     @property
     def change(self) -> Decimal:
         """After minus before."""
-        return self.after - self.before
+        return EXACT.subtract(self.after, self.before)
 
     @property
     def drivers(self) -> tuple[tuple[str, Decimal], ...]:
@@ -149,10 +149,9 @@ def _repriced(old: _Merged, now: _Merged, counted: set[tuple[str, ...]]) -> tupl
     old_tokens = _total(_quantity(old, key) for key in counted)
     new_tokens = _total(_quantity(now, key) for key in counted)
     old_cost = _cost(old, counted)
+    at_average = old_cost
     if old_tokens > 0:
         at_average = exact(EXACT.divide(EXACT.multiply(old_cost, new_tokens), old_tokens))
-    else:
-        at_average = old_cost
     at_prices = ZERO
     for key in counted:
         cost, tokens = old.get(key, (ZERO, ZERO))

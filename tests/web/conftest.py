@@ -1,0 +1,86 @@
+"""One server per desk on a free port, and one browser for the whole session."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import uvicorn
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from fake_desk import FakeDesk
+
+from costweir.web.app import create_app
+
+
+@contextmanager
+def serving(desk: FakeDesk) -> Iterator[str]:
+    """The app over `desk` behind a real server; gives its address."""
+    config = uvicorn.Config(create_app(desk), port=0, log_level="critical", lifespan="off", access_log=False)
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    deadline = time.monotonic() + 10
+    while not server.started:
+        if time.monotonic() > deadline:
+            raise RuntimeError("the test server did not start")
+        time.sleep(0.01)
+    try:
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join(5)
+
+
+@pytest.fixture(scope="session")
+def site() -> Iterator[str]:
+    """A store with seven months in it."""
+    with serving(FakeDesk()) as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def empty_site() -> Iterator[str]:
+    """A store with nothing in it."""
+    with serving(FakeDesk(empty=True)) as address:
+        yield address
+
+
+@pytest.fixture
+def serve() -> Callable[[FakeDesk], contextmanager[str]]:
+    """For a desk of the test's own."""
+    return serving
+
+
+def chromium() -> str:
+    """An installed Chromium or Chrome; empty where Playwright has its own. Without any it fails, never skips."""
+    for name in ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"):
+        found = shutil.which(name)
+        if found:
+            return found
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        if Path(playwright.chromium.executable_path).exists():
+            return ""
+    pytest.fail("No browser. Run: apt-get install chromium, or: .venv/bin/playwright install chromium")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[object]:
+    """One Chromium for all tests."""
+    executable = chromium()
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        # Chromium cannot build its sandbox as root, which is what containers run as.
+        opened = playwright.chromium.launch(executable_path=executable or None, args=["--no-sandbox"])
+        yield opened
+        opened.close()
