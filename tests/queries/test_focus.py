@@ -215,6 +215,12 @@ def test_price_details_of_the_bill_keep_defined_names_and_mark_others() -> None:
     [
         ({}, {"PricingUnit": "1000 Tokens", "ListUnitPrice": "0.000003", "ConsumedQuantity": "700"}),
         ({"pricing_unit": "1M tokens"}, {"PricingUnit": "1000000 Tokens"}),
+        ({"pricing_unit": "1M"}, {"PricingUnit": "1000000 Tokens"}),
+        ({"pricing_unit": "100", "consumed_unit": "100"}, {"PricingUnit": "100 Units"}),
+        (
+            {"pricing_unit": "1/Hour", "consumed_unit": "100"},
+            {"PricingUnit": "1/Hour", "ConsumedUnit": "100 Units"},
+        ),
         ({"list_unit_price": Decimal(3)}, {"ListUnitPrice": "3.00", "ListCost": "2.10"}),
         ({"charge_category": "Tax"}, {"SkuId": None, "PricingQuantity": None, "ConsumedQuantity": None}),
         ({"region_name": "Virginia"}, {"RegionName": None}),

@@ -70,8 +70,8 @@ _PROPERTIES: Mapping[str, str] = {
     "x_routing": "x_Routing",
     "x_context_band": "x_ContextBand",
 }
-_BLOCK = re.compile(r"(?P<count>\d+)\s*(?P<scale>[KkMm])\s+(?P<unit>\S.*)")
-_SCALES = {"k": 1_000, "m": 1_000_000}
+_BLOCK = re.compile(r"(?P<count>\d+)\s*(?P<scale>[KkMm]?)(?:\s+(?P<unit>[A-Za-z].*))?")
+_SCALES = {"": 1, "k": 1_000, "m": 1_000_000}
 
 Row = dict[str, str | None]
 Charge = Mapping[str, Any]
@@ -104,6 +104,8 @@ _OWN_QUANTITIES = frozenset(name for name, kind in _KINDS.items() if kind == "qu
 
 
 def _text(value: object, quantities: frozenset[str], name: str) -> str | None:
+    if value is None or isinstance(value, str):
+        return value or None
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, Decimal):
@@ -113,7 +115,7 @@ def _text(value: object, quantities: frozenset[str], name: str) -> str | None:
         return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
     if isinstance(value, date):
         return f"{value.isoformat()}T00:00:00Z"
-    return None if value is None or value == "" else str(value)
+    return str(value)
 
 
 def _who(row: dict[str, Any], charge: Charge) -> None:
@@ -174,8 +176,10 @@ def _quantities(row: dict[str, Any]) -> None:
         row["ConsumedQuantity"] = None
     elif row["ConsumedQuantity"] is None and row["ChargeClass"] != "Correction":
         row["ConsumedQuantity"], row["ConsumedUnit"] = row["PricingQuantity"], row["PricingUnit"]
-    row["ConsumedUnit"] = (row["ConsumedUnit"] or "Units") if row["ConsumedQuantity"] is not None else None
-    row["PricingUnit"] = _unit(row["PricingUnit"] or "Units") if row["PricingQuantity"] is not None else None
+    consumed = _unit(row["ConsumedUnit"] or "Units", "Units")
+    row["ConsumedUnit"] = consumed if row["ConsumedQuantity"] is not None else None
+    priced = _unit(row["PricingUnit"] or "Units", consumed)
+    row["PricingUnit"] = priced if row["PricingQuantity"] is not None else None
     row["SkuMeter"] = row["SkuMeter"] if row["SkuId"] else None
     row["SkuPriceId"] = row["SkuPriceId"] if row["SkuId"] else None
     for name in ("ListUnitPrice", "ContractedUnitPrice"):
@@ -203,12 +207,12 @@ def _each(cost: Decimal, quantity: Decimal) -> Decimal | None:
 
 
 @lru_cache(maxsize=1024)
-def _unit(text: str) -> str:
-    """A pricing unit in FOCUS' form: `1M tokens` is `1000000 Tokens`."""
+def _unit(text: str, counted: str) -> str:
+    """A unit in FOCUS' form: `1M tokens` is `1000000 Tokens`, and so is a bare `1M` where tokens are counted."""
     match = _BLOCK.fullmatch(text)
     if match is None:
         return text
-    unit = match["unit"]
+    unit = match["unit"] or counted.lstrip("0123456789 ") or "Units"
     return f"{int(match['count']) * _SCALES[match['scale'].lower()]} {unit[0].upper()}{unit[1:]}"
 
 
