@@ -157,11 +157,19 @@ def test_a_load_that_does_not_fit_changes_nothing(
 ) -> None:
     bills.store(warehouse, tmp_path, [bills.line(cost="4")])
     before = counts(warehouse)
-    load = bills.load_of(SLOT, rows, rows_stored=stated)
+    load = bills.load_of(SLOT, rows, rows_in=stated, rows_stored=stated)
     with pytest.raises(error):
         warehouse.replace(load, charges=bills.stage(tmp_path / "bad.parquet", rows))
     assert counts(warehouse) == before
     assert billed(warehouse) == 4
+
+
+def test_a_load_whose_counts_do_not_add_up_is_refused(warehouse: Warehouse, tmp_path: Path) -> None:
+    rows = [bills.line()]
+    charges = bills.stage(tmp_path / "c.parquet", rows)
+    with pytest.raises(CheckFailed, match="5 rows in"):
+        warehouse.replace(bills.load_of(SLOT, rows, rows_in=5, rows_skipped=3), charges=charges)
+    assert counts(warehouse)["charges"] == 0
 
 
 def test_a_load_without_a_column_is_refused(warehouse: Warehouse, tmp_path: Path) -> None:

@@ -99,6 +99,40 @@ def test_the_schema_comments_name_the_focus_column(tmp_path: Path) -> None:
     store.close()
 
 
+FULL_DISK = """
+import resource, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+import bills
+from costweir.errors import Unreachable
+from costweir.store.engines.duckdb import DuckDBWarehouse
+
+folder = Path(sys.argv[2])
+rows = [bills.line(cost="9", tags=f"{n * 7919:x}" * 200) for n in range(4000)]
+charges = bills.stage(folder / "new.parquet", rows)
+store = DuckDBWarehouse.open(folder / "facts.duckdb")
+size = (folder / "facts.duckdb").stat().st_size
+resource.setrlimit(resource.RLIMIT_FSIZE, (size + 4096, size + 4096))
+try:
+    store.replace(bills.load_of(bills.Slot("aws", "1", "2026-10"), rows), charges=charges)
+except Unreachable as error:
+    print(error.hint)
+"""
+
+
+def test_a_full_disk_leaves_the_store_as_it_was(tmp_path: Path) -> None:
+    store = DuckDBWarehouse.open(tmp_path / "facts.duckdb")
+    store.migrate()
+    bills.store(store, tmp_path, [bills.line(cost="4")])
+    store.close()
+    code = [sys.executable, "-c", FULL_DISK, str(Path(bills.__file__).parent), str(tmp_path)]
+    result = subprocess.run(code, capture_output=True, text=True, check=False)
+    assert "free disk space" in result.stdout, result.stderr
+    store = DuckDBWarehouse.open(tmp_path / "facts.duckdb")
+    assert store.query("SELECT SUM(c.billed_cost) AS s, COUNT(*) AS n FROM charges AS c").rows == ((4, 1),)
+    store.close()
+
+
 def test_parquet_with_a_wrong_type_changes_nothing(tmp_path: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq

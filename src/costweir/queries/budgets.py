@@ -51,7 +51,8 @@ def answer_budgets(reader: Reader, asked: Asked) -> Result:
     for budget in budgets:
         window = window_of(budget.window, day)
         if budget.kind not in _BILLED_SCOPES or window is None:
-            text = f"Budget {budget.id} is per {budget.kind} and {budget.window}, which bills do not know."
+            kind = f"scope {budget.kind} and window {budget.window}"
+            text = f"Budget {budget.id} is for {kind}, which bills cannot be split by."
             excluded[budget.id] = Excluded("metered_only", text)
             continue
         key = (budget.kind, budget.window)

@@ -26,7 +26,7 @@ def answer_health(reader: Reader, asked: Asked) -> Result:
         if load.overlaps(asked.coverage.period):
             loads.setdefault(tuple(str(getattr(load, name)) for name in names), []).append(load)
     records = [
-        {**_nothing(names, key), **found.get(key, {}), **_loaded(asked.coverage, key, loads.get(key, []))}
+        {**_nothing(names, key), **found.get(key, {}), **_loaded(asked.coverage, loads.get(key, []))}
         for key in sorted({*found, *loads})
     ]
     shown = largest(records, scope.selection)
@@ -46,7 +46,7 @@ def _nothing(names: list[str], key: tuple[str, ...]) -> dict[str, Value]:
     }
 
 
-def _loaded(coverage: Coverage, key: tuple[str, ...], loads: list[Stored]) -> dict[str, Value]:
+def _loaded(coverage: Coverage, loads: list[Stored]) -> dict[str, Value]:
     return {
         "m_last_load": instant_text(max(load.loaded_at for load in loads)) if loads else None,
         "m_complete_to": complete_day(loads),
@@ -55,6 +55,9 @@ def _loaded(coverage: Coverage, key: tuple[str, ...], loads: list[Stored]) -> di
         "m_rows_stored": sum(load.rows_stored for load in loads),
         "m_rows_skipped": sum(load.rows_skipped for load in loads),
         "m_rows_quarantined": sum(load.rows_quarantined for load in loads),
-        "m_late": bool(loads) and bool(coverage.lateness(" ".join(key), loads)),
+        "m_late": any(
+            coverage.lateness(source, [load for load in loads if load.source == source])
+            for source in {load.source for load in loads}
+        ),
         "m_sample": any(load.sample for load in loads),
     }

@@ -57,7 +57,12 @@ def quarantine_count(reader: duckdb.DuckDBPyConnection, quarantine: Path | None)
 
 
 def check_counts(load: Load, charges: int, quarantined: int) -> None:
-    """Raises CheckFailed unless the staged rows are as many as the load states."""
+    """Raises CheckFailed unless the staged rows are as many as the load states, and none was dropped (law L7)."""
+    if load.rows_in != load.rows_stored + load.rows_skipped + load.rows_quarantined:
+        raise CheckFailed(
+            f"The load states {load.rows_in} rows in, which are not those stored, skipped and quarantined.",
+            hint="Nothing was stored.",
+        )
     for what, found, stated in (
         ("charges", charges, load.rows_stored),
         ("quarantined lines", quarantined, load.rows_quarantined),

@@ -30,6 +30,13 @@ CAPABILITIES = Capabilities(
 #: How long to wait for another process to let go of the file, in seconds.
 _LOCK_PATIENCE = 2.0
 _LOCK_STEP = 0.1
+#: A commit that finds the disk full fails as a transaction; writers never meet, so it fails for nothing else.
+_NO_ROOM = (
+    duckdb.IOException,
+    duckdb.FatalException,
+    duckdb.OutOfMemoryException,
+    duckdb.TransactionException,
+)
 
 
 class DuckDBWarehouse:
@@ -213,7 +220,7 @@ def _translated() -> Generator[None]:
     """Turns what DuckDB raises into the errors of the house."""
     try:
         yield
-    except (duckdb.IOException, duckdb.FatalException, duckdb.OutOfMemoryException) as error:
+    except _NO_ROOM as error:
         raise Unreachable(
             f"The store could not finish: {_first_line(error)}",
             hint="Check free disk space and memory, then try again.",
@@ -222,8 +229,6 @@ def _translated() -> Generator[None]:
         raise SourceRejected(
             f"The staged rows do not fit the schema: {_first_line(error)}", hint="Nothing of them was stored."
         ) from error
-    except duckdb.TransactionException as error:
-        raise Conflict(f"The store refused a write: {_first_line(error)}", hint="Try again.") from error
     except duckdb.Error as error:
         raise Error(
             f"The store refused a statement: {_first_line(error)}", hint="This is a fault; report it."

@@ -32,6 +32,10 @@ SELECT
   COALESCE(k.environment, 'unknown') AS x_environment,
   COALESCE(k.query_type, 'unknown') AS x_query_type,
   k.outcome AS x_outcome,
+  k.operation AS x_operation,
+  k.region AS x_region,
+  k.duration_ms AS x_duration_ms,
+  k.metadata AS x_metadata,
   'USD' AS billing_currency,
   (k.settled_usd IS NOT NULL) AS x_has_usd,
   k.settled_usd AS x_metered_usd,
@@ -75,11 +79,11 @@ SELECT u.* FROM unified_costs AS u WHERE u.cloud_provider = 'azure';
 
 CREATE VIEW llm_consumption AS
 SELECT
-  k.started_at AS timestamp,
+  f.started_at AS timestamp,
   f.x_provider AS cloud_provider,
   f.service_name AS service,
   f.x_model AS model,
-  k.operation AS operation,
+  f.x_operation AS operation,
   f.x_input_tokens AS input_tokens,
   f.x_output_tokens AS output_tokens,
   f.x_tokens AS total_tokens,
@@ -92,11 +96,10 @@ SELECT
   f.x_customer AS customer_id,
   f.x_project AS project_id,
   f.x_feature AS feature_name,
-  k.region AS region,
-  k.duration_ms AS response_time_ms,
-  k.metadata AS metadata
-FROM calls_facts AS f
-JOIN calls AS k ON k.call_id = f.call_id;
+  f.x_region AS region,
+  f.x_duration_ms AS response_time_ms,
+  f.x_metadata AS metadata
+FROM calls_facts AS f;
 
 CREATE VIEW llm_consumption_daily AS
 SELECT
