@@ -3,7 +3,7 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 ARGS ?=
-PYTEST_ARGS ?= -n auto
+PYTEST_ARGS ?= -n auto --dist loadgroup
 UV = $(shell command -v uv 2>/dev/null || echo .tools/bin/uv)
 
 .PHONY: help demo up test check bench docs test-peers format clean browser

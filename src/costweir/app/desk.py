@@ -6,6 +6,7 @@ warehouse is right, and loading again ends in the same store (law L2).
 
 from __future__ import annotations
 
+import secrets
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
@@ -17,12 +18,13 @@ from costweir import __version__
 from costweir.app.locks import running_server
 from costweir.app.mirror import mirror
 from costweir.app.remote import RemoteDesk
-from costweir.app.staged import read_job
+from costweir.app.staged import export_job, move_export, read_job
 from costweir.control import Budget, Control, Customer, Outcome, Plan
 from costweir.domain.answer import Answer
 from costweir.domain.money import decimal_text
-from costweir.errors import ConfigError, Conflict, Error
+from costweir.errors import ConfigError, Conflict, Error, UsageError
 from costweir.queries.ask import ask
+from costweir.queries.focus import write_focus
 from costweir.queries.question import catalogue
 from costweir.queries.request import Request
 from costweir.sources.stage import StagedSlot
@@ -38,6 +40,9 @@ Report = Callable[[str, int, int], None]
 
 CONTROL_FILE = "control.db"
 STAGING_DIR = "staging"
+
+
+EXPORT_SUFFIXES = (".csv", ".csv.gz", ".parquet")
 
 
 def open_desk(settings: Settings, *, read_only: bool = False) -> LocalDesk | RemoteDesk:
@@ -191,6 +196,31 @@ class LocalDesk:
                 [Budget(row["id"], _without_id(row), origin="demo") for row in sample["budgets"]],
             )
             mirror(self._settings, self.control, self.warehouse)
+
+    def export(self, wanted: Mapping[str, Any]) -> str:
+        """Writes charges as FOCUS 1.2 into the staging folder and gives the file's path; `wanted` has `since`,
+        `until` (days or null), `provider` and `suffix` (`.csv`, `.csv.gz` or `.parquet`)."""
+        suffix: str = wanted["suffix"]
+        if suffix not in EXPORT_SUFFIXES:
+            raise UsageError(
+                f"A FOCUS file ends in {', '.join(EXPORT_SUFFIXES)}.", hint="Give --out with one of these."
+            )
+        room = self._settings.data_dir / STAGING_DIR
+        room.mkdir(parents=True, exist_ok=True)
+        out = room / f"export-{secrets.token_hex(8)}{suffix}"
+        days = {
+            name: date.fromisoformat(wanted[name]) if wanted[name] else None for name in ("since", "until")
+        }
+        write_focus(
+            self.warehouse, out, since=days["since"], until=days["until"], provider=wanted["provider"]
+        )
+        return str(out)
+
+    def export_focus(
+        self, out: Path, *, since: date | None = None, until: date | None = None, provider: str = ""
+    ) -> Path:
+        """Writes charges as FOCUS 1.2 to `out`, whose name ends in `.csv`, `.csv.gz` or `.parquet`."""
+        return move_export(self.export(export_job(out, since, until, provider)), out)
 
     def load(self, job: Mapping[str, Any]) -> list[Record]:
         """Stores staged slots one by one, each in its own transaction; a slot whose content is there already is

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 from urllib.error import HTTPError, URLError
@@ -14,6 +15,7 @@ from urllib.request import Request as HttpRequest
 
 from costweir import errors
 from costweir.app.locks import RunningServer
+from costweir.app.staged import export_job, move_export
 from costweir.domain.answer import Answer, Excluded
 from costweir.domain.period import Period
 from costweir.queries.request import Request
@@ -89,6 +91,13 @@ class RemoteDesk:
     def adopt(self, sample: Mapping[str, object]) -> None:
         """Makes the sample world's customers, plans and budgets known; see `LocalDesk.adopt`."""
         self._call("POST", "/v1/sample", sample)
+
+    def export_focus(
+        self, out: Path, *, since: date | None = None, until: date | None = None, provider: str = ""
+    ) -> Path:
+        """Lets the server write, and moves the file; see `LocalDesk.export_focus`."""
+        written = self._call("POST", "/v1/exports", export_job(out, since, until, provider))["path"]
+        return move_export(written, out)
 
     def load(self, staged: Mapping[str, object]) -> Sequence[Record]:
         """Hands staged slots to the server, which stores them; see `LocalDesk.load`."""

@@ -10,7 +10,6 @@ import socket
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import uvicorn
@@ -18,6 +17,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from costweir import __version__
 from costweir.app.desk import LocalDesk
@@ -52,6 +52,11 @@ class Faces:
     ports: Ports
     quiet: bool = False
 
+    @property
+    def public(self) -> bool:
+        """True when other machines may reach it, so that a login is needed."""
+        return self.host not in LOOPBACK
+
 
 def serve(settings: Settings, faces: Faces) -> None:
     """Runs until SIGTERM or SIGINT, then drains for at most ten seconds.
@@ -65,7 +70,7 @@ def serve(settings: Settings, faces: Faces) -> None:
         for name in ("web", "gateway", "mcp", "otlp"):
             sockets[name] = _bind(faces.host, getattr(faces.ports, name), name)
         with LocalDesk(settings) as desk:
-            asyncio.run(_run(desk, data_dir=data_dir, faces=faces, sockets=sockets))
+            asyncio.run(_run(desk, settings=settings, faces=faces, sockets=sockets))
     finally:
         for bound in sockets.values():
             bound.close()
@@ -105,73 +110,64 @@ def _url(host: str, bound: socket.socket) -> str:
 
 
 async def _run(
-    desk: LocalDesk, *, data_dir: Path, faces: Faces, sockets: Mapping[str, socket.socket]
+    desk: LocalDesk, *, settings: Settings, faces: Faces, sockets: Mapping[str, socket.socket]
 ) -> None:
-    token_file, token = admin_token(data_dir)
+    token_file, token = admin_token(settings.data_dir)
     keys = Keys(token)
-    public = faces.host not in LOOPBACK
-    state = {"draining": False}
-
-    def ready() -> str:
-        return "draining" if state["draining"] else desk.not_ready()
-
-    pages = create_app(
-        desk,
-        routes=api_routes(desk, writes=Writes(load=desk.load, adopt=desk.adopt), ready=ready),
-        allowed_hosts=["*"] if public else ["127.0.0.1", "localhost", "[::1]"],
-    )
-    apps = {name: _waiting(name) for name in ("gateway", "mcp", "otlp")}
-    servers = {
-        name: uvicorn.Server(
-            uvicorn.Config(
-                Access(pages, keys=keys, open_reading=not public) if name == "web" else apps[name],
-                log_level="warning",
-                access_log=False,
-                server_header=False,
-                lifespan="off",
-                timeout_graceful_shutdown=DRAIN_SECONDS,
-            )
-        )
-        for name in sockets
-    }
-    loop = asyncio.get_running_loop()
+    drain = asyncio.Event()
+    apps: dict[str, ASGIApp] = {name: _waiting(name) for name in ("gateway", "mcp", "otlp")}
+    apps["web"] = _web(desk, settings=settings, faces=faces, keys=keys, drain=drain)
+    servers = {name: uvicorn.Server(_uvicorn(apps[name])) for name in sockets}
 
     def stop() -> None:
-        state["draining"] = True
+        drain.set()
         for server in servers.values():
             server.should_exit = True
 
-    with contextlib.ExitStack() as signals:
-        for server in servers.values():
-            # Each uvicorn server would install its own handlers, and the last one would win.
-            signals.enter_context(_without_signal_handlers(server))
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop)
-        tasks = [
-            asyncio.create_task(server.serve(sockets=[sockets[name]])) for name, server in servers.items()
-        ]
-        while not all(server.started for server in servers.values()) and not any(
-            task.done() for task in tasks
-        ):
-            await asyncio.sleep(0.01)
-        urls = {name: _url(faces.host, bound) for name, bound in sockets.items()}
-        write_server_file(
-            data_dir,
-            {
-                "pid": os.getpid(),
-                "version": __version__,
-                **urls,
-                "admin_token_file": str(token_file.resolve()),
-            },
-        )
-        _announce(urls["web"], keys, faces, public=public)
-        await asyncio.gather(*tasks)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop)
+    tasks = [asyncio.create_task(_serve(server, sockets[name])) for name, server in servers.items()]
+    while not all(server.started for server in servers.values()) and not any(task.done() for task in tasks):
+        await asyncio.sleep(0.01)
+    urls = {name: _url(faces.host, bound) for name, bound in sockets.items()}
+    described = {"pid": os.getpid(), "version": __version__, **urls}
+    write_server_file(settings.data_dir, {**described, "admin_token_file": str(token_file.resolve())})
+    _announce(urls["web"], keys, faces)
+    await asyncio.gather(*tasks)
 
 
-@contextlib.contextmanager
-def _without_signal_handlers(server: uvicorn.Server):
+def _web(desk: LocalDesk, *, settings: Settings, faces: Faces, keys: Keys, drain: asyncio.Event) -> ASGIApp:
+    """The pages and the API behind the door that fits the address."""
+
+    def ready() -> str:
+        return "draining" if drain.is_set() else desk.not_ready()
+
+    hosts = ["127.0.0.1", "localhost", "[::1]", *settings.web.allowed_hosts]
+    pages = create_app(
+        desk,
+        routes=api_routes(
+            desk, writes=Writes(load=desk.load, adopt=desk.adopt, export=desk.export), ready=ready
+        ),
+        allowed_hosts=["*"] if faces.public and not settings.web.allowed_hosts else hosts,
+    )
+    return Access(pages, keys=keys, open_reading=not faces.public)
+
+
+def _uvicorn(app: ASGIApp) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        lifespan="off",
+        timeout_graceful_shutdown=DRAIN_SECONDS,
+    )
+
+
+async def _serve(server: uvicorn.Server, bound: socket.socket) -> None:
+    # Each uvicorn server would install its own signal handlers, and the last one would win.
     server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign]
-    yield
+    await server.serve(sockets=[bound])
 
 
 def _waiting(name: str) -> Starlette:
@@ -200,11 +196,11 @@ def _waiting(name: str) -> Starlette:
     )
 
 
-def _announce(web: str, keys: Keys, faces: Faces, *, public: bool) -> None:
+def _announce(web: str, keys: Keys, faces: Faces) -> None:
     if faces.quiet:
         return
     lines = [f"Costweir {__version__} is ready at {web}"]
-    if public:
+    if faces.public:
         lines.append(f"Log in once with {web}/enter?once={keys.once}")
     lines.append("Stop it with Ctrl-C.")
     print("\n".join(lines), file=sys.stderr, flush=True)  # noqa: T201

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 from typing import Any
 
-from costweir.errors import NotAllowed
+from costweir.errors import ConfigError, NotAllowed
 from costweir.sources.stage import Staged, StagedSlot
 
 
@@ -26,3 +28,23 @@ def read_job(job: Mapping[str, Any], *, inside: Path) -> list[StagedSlot]:
                     hint="Load bills with costweir pull files.",
                 )
     return slots
+
+
+def export_job(out: Path, since: date | None, until: date | None, provider: str) -> dict[str, object]:
+    """What `LocalDesk.export` takes, as JSON."""
+    suffix = "".join(out.suffixes[-2:]) if out.suffix == ".gz" else out.suffix
+    return {
+        "since": since and since.isoformat(), "until": until and until.isoformat(), "provider": provider,
+        "suffix": suffix,
+    }  # fmt: skip
+
+
+def move_export(written: str, out: Path) -> Path:
+    """Moves the written file to where it was asked for. Raises ConfigError when it cannot lie there."""
+    try:
+        return Path(shutil.move(written, out))
+    except OSError as error:
+        Path(written).unlink(missing_ok=True)
+        raise ConfigError(
+            f"{out} cannot be written: {error.strerror}.", hint="Choose another --out."
+        ) from None

@@ -12,7 +12,7 @@ from costweir.cli.frame import Group, flags
 from costweir.cli.output import columns, note, show_json, show_rows
 from costweir.cli.session import open_desk
 from costweir.cli.values import DAY
-from costweir.errors import CheckFailed, Conflict
+from costweir.errors import CheckFailed
 
 if TYPE_CHECKING:
     from costweir.sources.focus_rules.validator import Report
@@ -38,13 +38,8 @@ def focus(*, out: Path, since: date | None, until: date | None, provider: str, c
 
     The file keeps what the bills say, cells that look like formulas included: it is for machines.
     """
-    from costweir.app import LocalDesk
-    from costweir.queries.focus import write_focus
-
     with open_desk() as desk:
-        if not isinstance(desk, LocalDesk):
-            raise Conflict("A server holds the store.", hint="Stop the server for the length of the export.")
-        write_focus(desk.warehouse, out, since=since, until=until, provider=provider)
+        desk.export_focus(out, since=since, until=until, provider=provider)
     if check:
         _show(out)
     elif flags().json:

@@ -100,10 +100,12 @@ def guarded(handler: Handler) -> Handler:
 
 @dataclass(frozen=True, slots=True)
 class Writes:
-    """What only the admin token may do: `load` stores staged slots, `adopt` makes sample customers known."""
+    """What only the admin token may do: `load` stores staged slots, `adopt` makes sample customers known, and
+    `export` writes a FOCUS file and gives its path."""
 
     load: Loader
     adopt: Callable[[Mapping[str, object]], None]
+    export: Callable[[Mapping[str, object]], str]
 
 
 def api_routes(desk: Desk, *, writes: Writes, ready: Readiness) -> list[Route]:
@@ -128,6 +130,10 @@ def api_routes(desk: Desk, *, writes: Writes, ready: Readiness) -> list[Route]:
     async def loads(request: HttpRequest) -> Response:
         job = await _admin_body(request)
         return JSONResponse({"schema": "costweir.pull/1", "rows": await run_in_threadpool(writes.load, job)})
+
+    async def exports(request: HttpRequest) -> Response:
+        path = await run_in_threadpool(writes.export, await _admin_body(request))
+        return JSONResponse({"schema": "costweir.export/1", "path": path})
 
     async def sample(request: HttpRequest) -> Response:
         await run_in_threadpool(writes.adopt, await _admin_body(request))
@@ -156,6 +162,7 @@ def api_routes(desk: Desk, *, writes: Writes, ready: Readiness) -> list[Route]:
         Route("/v1/status", guarded(status)),
         Route("/v1/answers/{id}", guarded(answer)),
         Route("/v1/loads", guarded(loads), methods=["POST"]),
+        Route("/v1/exports", guarded(exports), methods=["POST"]),
         Route("/v1/sample", guarded(sample), methods=["POST"]),
         Route("/health", health),
         Route("/ready", readiness),
