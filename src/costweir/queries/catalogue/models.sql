@@ -7,7 +7,7 @@
 -- needs: rollup
 -- measures: {input_cost: money, output_cost: money, cache_read_cost: money, cache_write_cost: money, other_cost: money,
 --   token_cost: money, tokens: quantity, input_tokens: quantity, output_tokens: quantity, cache_read_tokens: quantity,
---   cache_write_tokens: quantity, customers: int, active_days: int, lines: int}
+--   cache_write_tokens: quantity, customers: int, lines: int}
 -- ratios:
 --   cost_per_1k_tokens: {of: token_cost, per: tokens, times: 1000, at_least: 1000}
 --   input_cost_per_1k_tokens: {of: input_cost, per: input_tokens, times: 1000, at_least: 1000}
@@ -38,7 +38,6 @@ SELECT
   COALESCE(SUM(CASE WHEN f.x_token_class = 'cache_read' THEN f.x_tokens ELSE 0 END), 0) AS m_cache_read_tokens,
   COALESCE(SUM(CASE WHEN f.x_token_class = 'cache_write' THEN f.x_tokens ELSE 0 END), 0) AS m_cache_write_tokens,
   COUNT(DISTINCT f.x_customer) AS m_customers,
-  COUNT(DISTINCT f.usage_date) AS m_active_days,
   COALESCE(SUM(f.line_count), 0) AS m_lines
 FROM {facts}
 WHERE {where}
