@@ -22,7 +22,7 @@ VARIANTS = {
     "share": "/explore?by=model&mark=share&per=week",
     "lines": "/explore?by=provider&mark=lines&vs=none",
     "nothing": "/explore?by=model&provider=aws&customer=nobody",
-    "forty rows": "/explore?by=customer&rows=40",
+    "many rows": "/explore?by=customer&rows=25",
     "last month": "/?month=2026-10",
 }
 PAGES = {
@@ -34,7 +34,7 @@ PAGES = {
     "models": "/customers/models",
     "health": "/settings/health",
 }
-CHARTS = ("overview", "explore", "customer", "share", "lines", "forty rows", "last month")
+CHARTS = ("overview", "explore", "customer", "share", "lines", "many rows", "last month")
 SCREENS = [("light", 1440), ("dark", 1440), ("light", 390), ("dark", 390)]
 
 

@@ -49,6 +49,11 @@ def test_what_is_not_final_is_drawn_a_second_time_with_the_hatch() -> None:
     assert [row.get("q") for row in late["data"]["values"]] == [None, ["s0"]]  # type: ignore[index]
 
 
+def test_a_line_ends_where_nothing_was_delivered_yet() -> None:
+    spec = over_time(FRAME, [series("aws", "aws", "1", "0", late=frozenset({1}))], mark="lines")
+    assert [row["s0"] for row in spec["data"]["values"]] == [1.0, None]  # type: ignore[index]
+
+
 def test_the_domain_of_the_days_is_given() -> None:
     spec = over_time(FRAME, [series("aws", "aws", "1", "2")], before=[Decimal(1), Decimal(1)])
     domains = re.findall(r'"domain": (\["1 Nov", "2 Nov"\])', json.dumps(spec))

@@ -243,7 +243,7 @@ def test_no_rows_name_the_filter_that_removed_the_most(site: str) -> None:
         ("from=x", "from=x is not a day."),
         ("from=2026-11-03&to=2026-11-01", "The range ends on 2026-11-01 before it starts"),
         ("by=colour", "by=colour is not known here."),
-        ("rows=0", "rows=0 is not a number from 1 to 40."),
+        ("rows=0", "rows=0 is not a number from 1 to 25."),
         ("per=hour", "per=hour is not known here."),
     ],
 )
@@ -252,6 +252,12 @@ def test_a_wrong_address_says_what_is_wrong_and_what_to_do(site: str, query: str
     assert reply.status == 400
     assert sentence in reply.words
     assert "req_" in reply.text
+
+
+def test_without_an_earlier_period_there_is_no_comparison(site: str) -> None:
+    reply = Reply(f"{site}/explore?from=2026-05-01&to=2026-05-31&by=provider")
+    assert "nothing loaded for 1–30 Apr" in reply.words
+    assert "Change" not in reply.words
 
 
 def test_drill_down_filters_to_the_row_and_moves_to_the_next_grouping(site: str) -> None:

@@ -53,6 +53,15 @@ def test_a_view_survives_its_own_address(query: str) -> None:
     assert read(view.url().partition("?")[2]) == view
 
 
+def test_the_link_of_an_answer_is_read_as_well() -> None:
+    view = read(
+        "question=spend&by=day&by=customer&by=model&where=provider=aws&where=provider=gcp&from=2026-11-02"
+    )
+    assert (view.by, view.per) == ("customer", "day")
+    assert view.where == {"provider": ("aws", "gcp")}
+    assert view.unknown == ()
+
+
 def test_what_is_not_said_is_the_default() -> None:
     view = read("")
     assert (view.days, view.by, view.per, view.vs, view.rows) == (DEFAULT, "provider", "day", "prev", 6)

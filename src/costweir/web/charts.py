@@ -117,7 +117,7 @@ def over_time(
     titled = zip(keys, series, strict=True)
     spec: Spec = {
         "description": frame.description, "width": "container", "height": frame.height,
-        "data": {"values": _rows(frame, series, before)},
+        "data": {"values": _rows(frame, series, before, mark)},
         "usermeta": {"series": [{"key": key, "href": one.href} for key, one in titled], "mark": mark},
     }  # fmt: skip
     axis = "%" if mark == "share" else _money_axis(height, frame.currency)
@@ -145,17 +145,20 @@ def _tallest(series: Sequence[Series], mark: str) -> Decimal:
     return max((sum(column, Decimal(0)) for column in columns), default=Decimal(0))
 
 
-def _rows(frame: Frame, series: Sequence[Series], before: Sequence[Decimal]) -> list[Spec]:
+def _rows(frame: Frame, series: Sequence[Series], before: Sequence[Decimal], mark: str) -> list[Spec]:
+    """One row per bucket. A line ends where nothing was delivered yet: a point at zero would be a claim."""
     rows: list[Spec] = []
     for place, label in enumerate(frame.labels):
         row: Spec = {"d": label}
-        row |= {f"s{number}": _pixels(one.values[place]) for number, one in enumerate(series)}
+        late = [f"s{number}" for number, one in enumerate(series) if place in one.provisional]
+        for number, one in enumerate(series):
+            nothing = mark == "lines" and f"s{number}" in late and one.values[place] == 0
+            row[f"s{number}"] = None if nothing else _pixels(one.values[place])
         row["t"] = _pixels(sum((one.values[place] for one in series), Decimal(0)))
         if place < len(before):
             row["b"] = _pixels(before[place])
-        open_keys = [f"s{number}" for number, one in enumerate(series) if place in one.provisional]
-        if open_keys:
-            row["q"] = open_keys
+        if late:
+            row["q"] = late
         rows.append(row)
     return rows
 
@@ -174,7 +177,7 @@ def _bars(frame: Frame, fold: list[Spec], y: Spec, color: Spec, *, series: Seque
         },
     }  # fmt: skip
     hatched: Spec = {
-        "transform": ordered, "mark": {"type": "bar", "strokeWidth": 0},
+        "transform": [{"filter": "isArray(datum.q)"}, *ordered], "mark": {"type": "bar", "strokeWidth": 0},
         "encoding": {
             "x": frame.x(), "y": y, "order": order, "detail": {"field": "k"},
             "fill": {

@@ -113,7 +113,7 @@ def build(kit: Kit, request: Request) -> Response:
         "chart": chart,
         "finding": _finding(asked, stacked.totals, time.labels),
         "table": table,
-        "hatched": any(one.provisional for one in stacked.series),
+        "hatched": view.mark != "lines" and any(one.provisional for one in stacked.series),
         "problems": found.problems,
         "sources": known_sources,
         **_frame_context(asked, now, dimensions),
@@ -157,7 +157,8 @@ def _ask(kit: Kit, view: View) -> Asked:
     if view.by == "customer" or "customer" in view.where:
         names = {str(known["id"]): str(known.get("name") or known["id"]) for known in kit.desk.customers()}
     parts = fold(answer, view.by, named=view.rows)
-    return Asked(view, before_days, answer, found.maybe("before"), parts, names)
+    before = found.maybe("before")
+    return Asked(view, before_days, answer, before if before and before.rows else None, parts, names)
 
 
 def _by_time(asked: Asked) -> dict[str, Question]:
@@ -169,7 +170,7 @@ def _by_time(asked: Asked) -> dict[str, Question]:
         "members": _question(members, view.days, (view.by, "day")),
         "whole": _question(view, view.days, ("day",)),
     }
-    if view.vs != "none":
+    if asked.before is not None:
         wanted["before"] = _question(view, asked.days_before, ("day",))
     return wanted
 

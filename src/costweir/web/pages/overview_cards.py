@@ -236,7 +236,7 @@ def _customer_needs(data: MonthToDate) -> list[Need]:
         if limit is None or share < WARN:
             continue
         over = share >= 1
-        why = f"{_money(amount, data)} of {fmt.money_round(limit, data.currency)} this month"
+        why = f"{_money(amount, data)} of {fmt.money_round(limit, data.currency)} in {fmt.month(data.days.first)}"
         title = f"{_name(customer, data)} at {fmt.ratio(share, places=0)} of its budget"
         href = f"/customers/{quote(customer, safe='')}"
         found.append((share, Need(1 if over else 3, title, why, href, "bad" if over else "warn")))

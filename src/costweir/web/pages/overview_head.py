@@ -110,6 +110,8 @@ def _elapsed(data: MonthToDate) -> Decimal:
 
 def _used(data: MonthToDate) -> Tile:
     limit, elapsed = data.limits.firm, _elapsed(data)
+    if limit is not None and data.is_over:
+        return Tile("Used", fmt.percent(data.total, limit), note="of the budget of the month")
     gone = f"{fmt.ratio(elapsed)} of the month elapsed"
     if limit is None:
         return Tile("Elapsed", fmt.ratio(elapsed), note=f"day {data.days.count} of {data.month.days}")
@@ -132,11 +134,12 @@ def _weir(data: MonthToDate) -> Weir | None:
 
     open_days = [amount for day, amount in data.daily.items() if data.open_from <= day <= data.days.last]
     held = min(sum(open_days, Decimal(0)), max(data.total, Decimal(0)))
-    pace = limit * _elapsed(data) if limit is not None else None
+    pace = limit * _elapsed(data) if limit is not None and not data.is_over else None
     words = [f"{fmt.money(data.total, data.currency)} spent"]
-    if limit is not None and pace is not None:
-        words.append(f"of a {fmt.money_round(limit, data.currency)} budget; an even pace would be")
-        words.append(f"{fmt.money(pace, data.currency, places=0)} by now")
+    if limit is not None:
+        words.append(f"of a {fmt.money_round(limit, data.currency)} budget")
+    if pace is not None:
+        words.append(f"; an even pace would be {fmt.money(pace, data.currency, places=0)} by now")
     if ahead:
         words.append(f"; forecast {fmt.money_range(ahead.low, ahead.high, data.currency)}")
     return Weir(

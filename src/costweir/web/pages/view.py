@@ -18,7 +18,7 @@ PER = ("day", "week", "month")
 MARKS = ("stacked", "lines", "share")
 COMPARE = ("prev", "none")
 #: Rows of a table; more would make the page larger than its 60 KB.
-MOST_ROWS = 40
+MOST_ROWS = 25
 #: What drilling into a member moves to, most useful first; the first one not filtered yet is taken.
 NEXT = ("provider", "model", "customer", "feature", "project", "token_class", "service")
 
@@ -105,15 +105,26 @@ def explore_link(days: Days, *, by: str, where: Mapping[str, str] | None = None)
 
 
 def read_view(query: Iterable[tuple[str, str]], *, default: Days, dimensions: Collection[str]) -> View:
-    """Reads a query string. Raises UsageError that names the parameter at fault; unknown names are kept."""
+    """Reads a query string. Raises UsageError that names the parameter at fault; unknown names are kept.
+
+    The link of an Answer is read as well: `question`, several `by`, and `where=DIM=VALUE`.
+    """
     known: dict[str, str] = {}
     where: dict[str, tuple[str, ...]] = {}
     unknown: list[tuple[str, str]] = []
     for name, value in query:
-        if name in ("from", "to", "by", "per", "vs", "basis", "mark", "sort", "rows"):
+        if name == "by" and (value in TIME or "by" in known):
+            if value in TIME:
+                known.setdefault("per", value)
+        elif name == "where" and value.partition("=")[0] in dimensions:
+            dimension, _, wanted = value.partition("=")
+            where[dimension] = (*where.get(dimension, ()), wanted)
+        elif name == "question":
+            continue
+        elif name in ("from", "to", "by", "per", "vs", "basis", "mark", "sort", "rows"):
             known[name] = value
         elif name in dimensions and name not in TIME:
-            where[name] = tuple(part for part in value.split(",") if part)
+            where[name] = (*where.get(name, ()), *(part for part in value.split(",") if part))
         else:
             unknown.append((name, value))
     days = _days(known, default)
