@@ -121,6 +121,7 @@ def _read(
     if settings is None or draft.problems:
         return None, draft.problems
     names = {provider.api_key_env for provider in settings.providers if provider.api_key_env}
+    names |= {name for row in (*settings.sources, *settings.channels) for name in row.secret_names}
     settings._origins = draft.origins  # pyright: ignore[reportPrivateUsage]
     settings._file = draft.file  # pyright: ignore[reportPrivateUsage]
     settings._secrets = {  # pyright: ignore[reportPrivateUsage]

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import BeforeValidator, Field, PrivateAttr, SecretStr, model_validator
 
+from costweir.config.connections import Channel, Connection
 from costweir.config.fields import HttpUrl, LedgerUrl, Port, Section, StoreUrl
 from costweir.config.tables import Attribution, Budget, CurrencyRate, Customer, Model, Plan, Price, Provider
 
@@ -180,6 +181,10 @@ class Settings(Section):
     """Limits."""
     currency_rates: tuple[CurrencyRate, ...] = ()
     """Rates for bills that state none."""
+    sources: tuple[Connection, ...] = ()
+    """Live sources that `costweir up` pulls by itself."""
+    channels: tuple[Channel, ...] = ()
+    """Where alerts go."""
     database: Database = Database()
     prometheus: Prometheus = Prometheus()
     grafana: Grafana = Grafana()
@@ -227,10 +232,17 @@ class Settings(Section):
             for row in self.providers
             if row.api_key_env and self.secret(row.api_key_env) is None
         ]
-        return (*undeclared, *missing)
+        unset = [
+            f"{kind}: {row.id!r} reads {name}, which is not set."
+            for kind, rows in (("sources", self.sources), ("channels", self.channels))
+            for row in rows
+            for name in row.secret_names
+            if self.secret(name) is None
+        ]
+        return (*undeclared, *missing, *unset)
 
     def secret(self, name: str) -> str | None:
-        """The value of an environment variable that an `api_key_env` names, or None while it is not set."""
+        """The value of an environment variable that an `..._env` setting names, or None while it is not set."""
         held = self._secrets.get(name)
         return None if held is None else held.get_secret_value()
 
@@ -239,7 +251,7 @@ class Settings(Section):
 
     @model_validator(mode="after")
     def _ids_are_unique(self) -> Self:
-        for name in ("providers", "models", "plans", "customers", "budgets"):
+        for name in ("providers", "models", "plans", "customers", "budgets", "sources", "channels"):
             _unique(
                 (row.id for row in getattr(self, name)),
                 lambda found, name=name: f"{name}: {found!r} is there twice",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Self
 
 from costweir.control.database import Database
 from costweir.control.directory import Budget, Customer, Directory, Entry, Origin, Plan
+from costweir.control.incidents import Incidents
 from costweir.control.runs import Outcome, Run, Runs
 from costweir.control.views import SavedView, SavedViews
 
@@ -24,6 +25,8 @@ class Control:
         self._runs = Runs(database)
         self._directory = Directory(database)
         self._views = SavedViews(database)
+        #: What is wrong now and who was told.
+        self.incidents = Incidents(database)
 
     @classmethod
     def open(cls, path: Path, *, read_only: bool = False) -> Self:

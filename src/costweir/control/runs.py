@@ -22,7 +22,8 @@ CUT_SHORT = "The process ended before the load did; nothing of it was stored."
 class Outcome:
     """How a run ended. `rows_in = rows_stored + rows_skipped + rows_quarantined`; totals are in `currency`.
 
-    An empty `source`, `account` or `period` leaves what the run started with.
+    An empty `source`, `account` or `period` leaves what the run started with. `connection` is the live source that
+    was pulled, empty for files.
     """
 
     status: Status
@@ -38,6 +39,7 @@ class Outcome:
     currency: str = ""
     content_hash: str = ""
     note: str = ""
+    connection: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,7 @@ class Run:
     finished_at: str
     note: str
     files: tuple[str, ...]
+    connection: str = ""
 
     def to_json(self) -> dict[str, object]:
         """All fields, under the names of the contract."""
@@ -110,12 +113,12 @@ class Runs:
                 "UPDATE runs SET status = ?, source = coalesce(nullif(?, ''), source),"
                 " account = coalesce(nullif(?, ''), account), period = coalesce(nullif(?, ''), period),"
                 " rows_in = ?, rows_stored = ?, rows_skipped = ?, rows_quarantined = ?, billed_total = ?,"
-                " file_total = ?, currency = ?, content_hash = ?, note = ?, finished_at = ?"
+                " file_total = ?, currency = ?, content_hash = ?, note = ?, connection = ?, finished_at = ?"
                 " WHERE run_id = ? RETURNING run_id",
                 (
                     outcome.status, outcome.source, outcome.account, outcome.period, *counts,
                     decimal_text(outcome.billed_total), decimal_text(outcome.file_total), outcome.currency,
-                    outcome.content_hash, outcome.note, instant(datetime.now(UTC)), run_id,
+                    outcome.content_hash, outcome.note, outcome.connection, instant(datetime.now(UTC)), run_id,
                 ),
             )  # fmt: skip
         if not changed:

@@ -1,0 +1,198 @@
+"""The lists of live sources and alert channels. A credential is never written into the file: `..._env` names the
+environment variable that holds it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Annotated, Literal, get_args
+
+from pydantic import Field, StringConstraints, model_validator
+
+from costweir.config.fields import EnvironmentName, HttpUrl, Port, Section
+
+SourceKind = Literal[
+    "aws-ce", "aws-export", "gcp-bigquery", "azure-query", "azure-export", "openai", "anthropic"
+]
+ChannelKind = Literal["webhook", "slack", "email"]
+AlertEvent = Literal["source_late", "run_failed", "source_recovered", "quarantine_grew"]
+
+#: A name that can be part of a file name.
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+Every = Annotated[str, StringConstraints(pattern=r"^[1-9]\d{0,3}[mhd]$")]
+BucketUrl = Annotated[str, StringConstraints(pattern=r"^(s3|gs|az|abfss?|https?)://\S+$")]
+Address = Annotated[str, StringConstraints(pattern=r"^[^\s@,;<>]+@[^\s@,;<>]+$")]
+
+_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
+_SHARED = frozenset({"id", "kind", "enabled", "every", "all_services"})
+
+#: The options that each kind of source takes besides those of every source; the first ones are required.
+SOURCE_OPTIONS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "aws-ce": ((), ("region", "profile", "role_arn", "access_key_env", "secret_key_env", "session_token_env",
+                    "base_url", "customer_tag", "metric", "max_pages")),
+    "aws-export": (("url",), ("region", "profile", "role_arn", "access_key_env", "secret_key_env",
+                              "session_token_env", "base_url", "export")),
+    "gcp-bigquery": (("tables",), ("project", "location", "credentials_env", "base_url", "maximum_bytes")),
+    "azure-query": (("scope",), ("tenant_id", "client_id", "client_secret_env", "base_url", "login_url",
+                                 "customer_tag", "metric", "max_pages")),
+    "azure-export": (("url",), ("tenant_id", "client_id", "client_secret_env", "access_key_env", "base_url",
+                                "login_url")),
+    "openai": ((), ("api_key_env", "base_url", "max_pages")),
+    "anthropic": ((), ("api_key_env", "base_url", "max_pages")),
+}  # fmt: skip
+
+#: The variables that hold a kind's key when the file names none.
+DEFAULT_KEYS: Mapping[str, str] = {"openai": "OPENAI_ADMIN_KEY", "anthropic": "ANTHROPIC_ADMIN_KEY"}
+
+_CHANNEL_OPTIONS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "webhook": (("url_env", "secret_env"), ()),
+    "slack": (("url_env",), ()),
+    "email": (("host", "to", "sender"), ("port", "tls", "user", "password_env", "ca_file")),
+}
+
+
+class Connection(Section):
+    """A live source: one account of one provider, from which bills are pulled."""
+
+    id: Name
+    """Name of the connection: small letters, digits, dots, dashes and underscores."""
+    kind: SourceKind
+    """What is read, and how."""
+    enabled: bool = True
+    """Whether `costweir up` pulls it by itself."""
+    every: Every = "6h"
+    """How often: a number and `m`, `h` or `d`."""
+    all_services: bool = False
+    """Keep every service, not only AI."""
+    url: BucketUrl | None = None
+    """Where an export is delivered, such as `s3://bucket/prefix` or `az://account/container/path`."""
+    export: str | None = None
+    """Name of the AWS export whose definition says where it is delivered."""
+    tables: tuple[str, ...] | None = None
+    """BigQuery tables of the billing export, as `project.dataset.table`; one for each billing account."""
+    project: str | None = None
+    """Google Cloud project that runs, and pays for, the queries."""
+    location: str | None = None
+    """Location of the BigQuery dataset, such as `EU`."""
+    scope: str | None = None
+    """Azure scope, such as `/subscriptions/ID`."""
+    customer_tag: str | None = None
+    """Tag that names the customer."""
+    metric: Literal["unblended", "net_amortized", "actual", "amortized"] | None = None
+    """Which cost is read where an API offers several."""
+    region: str | None = None
+    """AWS region."""
+    profile: str | None = None
+    """AWS profile."""
+    role_arn: str | None = None
+    """AWS role to assume."""
+    access_key_env: EnvironmentName | None = None
+    """Variable with the access key; empty means what the provider's library finds by itself."""
+    secret_key_env: EnvironmentName | None = None
+    """Variable with the secret key."""
+    session_token_env: EnvironmentName | None = None
+    """Variable with the session token."""
+    credentials_env: EnvironmentName | None = None
+    """Variable with the path of a Google credentials file; empty means the application default."""
+    tenant_id: str | None = None
+    """Azure tenant; empty means `azure.tenant_id`."""
+    client_id: str | None = None
+    """Azure application; empty means `azure.client_id`, and without one the managed identity."""
+    client_secret_env: EnvironmentName | None = None
+    """Variable with the application's secret; empty means `azure.client_secret`."""
+    api_key_env: EnvironmentName | None = None
+    """Variable with the admin key; empty means OPENAI_ADMIN_KEY or ANTHROPIC_ADMIN_KEY."""
+    base_url: HttpUrl | None = None
+    """Address of the API instead of the provider's public one."""
+    login_url: HttpUrl | None = None
+    """Address of the login service instead of the provider's public one."""
+    max_pages: int | None = Field(default=None, gt=0)
+    """Most requests that one pull may send; empty means the source's own limit."""
+    maximum_bytes: int | None = Field(default=None, gt=0)
+    """Most bytes that one BigQuery query may be billed for; empty means the source's own limit."""
+
+    @property
+    def interval(self) -> timedelta:
+        """The time between two pulls."""
+        return interval_of(self.every)
+
+    @property
+    def secret_names(self) -> tuple[str, ...]:
+        """The environment variables that this source reads."""
+        given = (value for name, value in self if name.endswith("_env") and value)
+        default = DEFAULT_KEYS.get(self.kind)
+        return (*given, *([default] if default and not self.api_key_env else []))
+
+    @model_validator(mode="after")
+    def _options_fit_the_kind(self) -> Connection:
+        required, optional = SOURCE_OPTIONS[self.kind]
+        _check_options(self, required, {*required, *optional, *_SHARED})
+        return self
+
+
+class Channel(Section):
+    """Where alerts go."""
+
+    id: Name
+    """Name of the channel: small letters, digits, dots, dashes and underscores."""
+    kind: ChannelKind
+    """`webhook` is signed JSON, `slack` an incoming webhook, `email` a message over SMTP."""
+    events: tuple[AlertEvent, ...] = get_args(AlertEvent)
+    """What is sent; empty means everything."""
+    url_env: EnvironmentName | None = None
+    """Variable with the address that is posted to. Whoever knows it can post, so it is a secret."""
+    secret_env: EnvironmentName | None = None
+    """Variable with the secret that signs the messages of a webhook."""
+    host: str | None = None
+    """SMTP server."""
+    port: Port = 587
+    """SMTP port."""
+    tls: Literal["starttls", "tls", "none"] = "starttls"
+    """`starttls` upgrades a plain connection, `tls` is encrypted from the start, `none` is for this machine only."""
+    ca_file: str | None = None
+    """Certificates that the server's own is checked against, in PEM; empty means those of the system."""
+    user: str | None = None
+    """SMTP user; empty means no login."""
+    password_env: EnvironmentName | None = None
+    """Variable with the SMTP password."""
+    sender: Address | None = Field(default=None, alias="from")
+    """Address the message comes from."""
+    to: tuple[Address, ...] | None = None
+    """Addresses the message goes to."""
+
+    @property
+    def secret_names(self) -> tuple[str, ...]:
+        """The environment variables that this channel reads."""
+        return tuple(value for name, value in self if name.endswith("_env") and value)
+
+    @model_validator(mode="after")
+    def _options_fit_the_kind(self) -> Channel:
+        required, optional = _CHANNEL_OPTIONS[self.kind]
+        _check_options(self, required, {*required, *optional, "id", "kind", "events"})
+        if bool(self.user) != bool(self.password_env):
+            raise ValueError("user and password_env come together")
+        if self.tls == "none" and (self.user or self.host not in ("127.0.0.1", "localhost", "::1")):
+            raise ValueError('tls = "none" is for a server on this machine without a login')
+        return self
+
+
+def interval_of(text: str) -> timedelta:
+    """The time that `6h`, `90m` or `1d` stands for. Raises ValueError for anything else."""
+    if not re.fullmatch(r"[1-9]\d{0,3}[mhd]", text):
+        raise ValueError(f"{text!r} is no interval")
+    return timedelta(**{_UNITS[text[-1]]: int(text[:-1])})
+
+
+def _check_options(row: Connection | Channel, required: tuple[str, ...], allowed: set[str]) -> None:
+    kind = row.kind
+    shown = {name: type(row).model_fields[name].alias or name for name in type(row).model_fields}
+    foreign = sorted(shown[name] for name in row.model_fields_set if name not in allowed)
+    if foreign:
+        raise ValueError(f"{foreign[0]} is not an option of {kind}")
+    missing = [shown[name] for name in required if not getattr(row, name)]
+    # An export may also be found by its definition.
+    if missing == ["url"] and getattr(row, "export", None):
+        return
+    if missing:
+        raise ValueError(f"{kind} needs {missing[0]}")
