@@ -18,10 +18,8 @@ import pytest
 from tests.cli.conftest import Cli
 
 from costweir import app
-from costweir.cli.demo import adopt_config
-from costweir.cli.frame import Command
+from costweir.cli.demo import clear
 from costweir.control import Control
-from costweir.demo import World
 from costweir.domain.answer import Answer, Excluded
 from costweir.domain.period import Period
 from costweir.queries.request import Request
@@ -437,14 +435,12 @@ def test_doctor_warns_of_little_space(cli: Cli, monkeypatch: pytest.MonkeyPatch)
     assert rows["data directory"]["status"] == "warn"
 
 
-def test_the_demo_keeps_a_configuration_that_is_there(home: Path) -> None:
-    world = World(home / "bills", 7, date(2026, 11, 20), (), (), (), (), "# Sample\nname = 'Sample'\n")
-    with Command("demo").make_context("demo", ["--quiet"]):
-        adopt_config(world, home)
-        target = home / "costweir.toml"
-        assert target.read_text() == world.config_toml
-        adopt_config(replace(world, config_toml="# Sample\nname = 'Newer'\n"), home)
-        assert "Newer" in target.read_text()
-        target.write_text("name = 'Mine'")
-        adopt_config(world, home)
-        assert target.read_text() == "name = 'Mine'"
+def test_the_demo_removes_only_what_it_wrote_before(tmp_path: Path) -> None:
+    (tmp_path / "truth.json").write_text("{}")
+    (tmp_path / "aws").mkdir()
+    (tmp_path / "mine").mkdir()
+
+    clear(tmp_path)
+
+    assert (tmp_path / "mine").exists()
+    assert not (tmp_path / "aws").exists()

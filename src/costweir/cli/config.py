@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import click
 
 from costweir.cli.frame import Group, flags
@@ -25,12 +27,19 @@ def show(*, with_origin: bool) -> None:
     origins = room.origin(held)
     rows: list[Record] = []
     for key, value in room.shown(held).items():
-        row: dict[str, object] = {"key": key, "value": value}
+        row: dict[str, object] = {"key": key, "value": value if flags().json else _brief(value)}
         if with_origin:
             row["origin"] = origins[key]
         rows.append(row)
     shown = columns("key", "value", "origin") if with_origin else columns("key", "value")
     show_rows("config", rows, shown, extra={"file": str(held.file) if held.file else None})
+
+
+def _brief(value: object) -> object:
+    """A list of tables as its length: the configuration file shows it better than a cell can."""
+    if isinstance(value, list) and len(entries := cast("list[object]", value)) > 3:
+        return f"{len(entries)} entries"
+    return value
 
 
 @config.command()

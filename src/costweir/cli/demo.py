@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Generator
-from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +20,8 @@ if TYPE_CHECKING:
     from costweir.demo import World
 
 FOLDER = "sample-bills"
-CONFIG = "costweir.toml"
+#: What the writer makes below its folder.
+WRITTEN = ("aws", "azure", "focus", "gcp", "restated")
 
 
 @click.command(cls=Command)
@@ -45,7 +45,6 @@ def demo(*, seed: int, out: Path | None, no_serve: bool, web_port: int | None) -
     _refuse_own_data(data_dir)
     with progress() as report:
         world = _write(out or data_dir / FOLDER, seed=seed, report=report)
-        adopt_config(world, data_dir)
         rows = _load(world, report)
     stored = sum(int(str(row["rows_stored"])) for row in rows)
     failed = [row for row in rows if row["status"] == "failed"]
@@ -75,35 +74,31 @@ def _write(out: Path, *, seed: int, report: Report) -> World:
     from costweir.demo import write_world
 
     report("writing sample bills", 0, 0)
-    with _fresh(out):
-        return write_world(out, seed=seed)
+    clear(out)
+    return write_world(out, seed=seed)
 
 
-@contextmanager
-def _fresh(out: Path) -> Generator[None]:
+def clear(out: Path) -> None:
     """Bills of an earlier day or seed must not be pulled together with the new ones; other files stay."""
     if (out / "truth.json").exists():
-        shutil.rmtree(out)
+        for folder in WRITTEN:
+            shutil.rmtree(out / folder, ignore_errors=True)
     out.mkdir(parents=True, exist_ok=True)
-    yield
 
 
-def adopt_config(world: World, data_dir: Path) -> None:
-    """The sample plans, customers and budgets become the directory's configuration, unless it has its own."""
-    data_dir.mkdir(parents=True, exist_ok=True)
-    target = data_dir / CONFIG
-    first_line = world.config_toml.partition("\n")[0]
-    if flags().config is not None or (
-        target.exists() and not target.read_text(encoding="utf-8").startswith(first_line)
-    ):
-        note("Your own configuration stays; the sample plans and customers are in the folder of the bills.")
-        return
-    target.write_text(world.config_toml, encoding="utf-8")
+def sample_of(world: World) -> dict[str, object]:
+    """The sample firm's customers, plans and budgets, as `adopt` takes them."""
+    return {
+        "customers": [asdict(row) | {"since": row.since.isoformat()} for row in world.customers],
+        "plans": [asdict(row) for row in world.plans],
+        "budgets": [asdict(row) | {"scope": dict(row.scope)} for row in world.budgets],
+    }
 
 
 def _load(world: World, report: Report) -> list[Record]:
     rows: list[Record] = []
     with open_desk(read_only=False) as desk:
+        desk.adopt(sample_of(world))
         for path in world.pull_paths:
             rows += desk.pull_files([str(path)], sample=True, progress=report)
     return rows
