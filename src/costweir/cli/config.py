@@ -37,9 +37,8 @@ def show(*, with_origin: bool) -> None:
 
 def _brief(value: object) -> object:
     """A list of tables as its length: the configuration file shows it better than a cell can."""
-    if isinstance(value, list) and len(entries := cast("list[object]", value)) > 3:
-        return f"{len(entries)} entries"
-    return value
+    entries = cast("list[object]", value) if isinstance(value, list) else []
+    return f"{len(entries)} entries" if len(entries) > 3 else cast("object", value)
 
 
 @config.command()
