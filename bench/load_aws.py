@@ -114,7 +114,7 @@ def write_legacy(path: Path, rows: int, share: int) -> None:
         names, example = next(reader), next(reader)
     filled = {name.replace("_", ""): sql for name, sql in FIELDS.items()}
     filled |= {"productproductname": _PRODUCT, "productregion": "'us-east-1'"}
-    chosen = []
+    chosen: list[str] = []
     for name, value in zip(names, example, strict=True):
         sql = filled.get(
             name.replace("/", "").lower(), "NULL" if not value else "'" + value.replace("'", "''") + "'"

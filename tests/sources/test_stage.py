@@ -336,3 +336,54 @@ def test_one_bill_in_two_formats_is_not_counted_twice(
 
     assert "aws 111122223333 2026-10 was given as aws-cur and as aws-focus" in caught.value.message
     assert "Give one" in caught.value.hint
+
+
+class TestLooseEnds:
+    """Ways of writing a CSV that real tools have."""
+
+    @pytest.mark.parametrize("ending", ["\r\n", "\n\n", "\r\n\r\n"])
+    def test_line_endings_and_blank_lines_are_no_rows(
+        self, stager: Any, as_csv: Csv, tmp_path: Path, nova: Line, ending: str
+    ) -> None:
+        path = tmp_path / "bill.csv"
+        path.write_bytes(as_csv([nova, nova]).replace("\n", ending).encode())
+        load = stager(path).slots[0].load
+        assert (load.rows_in, load.rows_stored, load.rows_quarantined) == (2, 2, 0)
+
+    def test_a_field_may_have_lines_and_quotes(
+        self, stager: Any, as_csv: Csv, tmp_path: Path, nova: Line
+    ) -> None:
+        path = tmp_path / "bill.csv"
+        path.write_text(as_csv([nova | {"lineItem/LineItemDescription": 'two\nlines, "quoted"'}, nova]))
+        rows = stager.charges(stager(path))
+        assert {row["charge_description"] for row in rows} >= {'two\nlines, "quoted"'}
+
+    def test_a_column_that_is_there_twice_is_read_once(
+        self, stager: Any, as_csv: Csv, tmp_path: Path, nova: Line
+    ) -> None:
+        path = tmp_path / "bill.csv"
+        head, line = as_csv([nova]).splitlines()
+        path.write_text(f"{head},resourceTags/user:Customer_ID,product/region\n{line},other,x\n")
+        (row,) = stager.charges(stager(path))
+        assert (row["x_customer"], row["region_id"]) == ("acme", "us-east-1")
+
+    def test_bytes_that_are_no_utf_8_set_their_line_aside(
+        self, stager: Any, as_csv: Csv, tmp_path: Path, nova: Line
+    ) -> None:
+        path = tmp_path / "bill.csv"
+        path.write_bytes(
+            as_csv([nova, nova | {"resourceTags/user:customer_id": "müller"}, nova]).encode("cp1252")
+        )
+        staged = stager(path)
+        load = staged.slots[0].load
+        assert (load.rows_in, load.rows_stored, load.rows_quarantined) == (3, 2, 1)
+        assert stager.quarantine(staged)[0]["reason"] == "the line is not UTF-8"
+
+    def test_two_parts_may_have_other_columns(
+        self, stager: Any, as_csv: Csv, tmp_path: Path, nova: Line, claude: Line
+    ) -> None:
+        folder = tmp_path / "b"
+        folder.mkdir()
+        (folder / "1.csv").write_text(as_csv([nova]))
+        (folder / "2.csv").write_text(as_csv([dict(reversed(claude.items())) | {"product/new": "x"}]))
+        assert stager(folder).slots[0].load.billed_total == Decimal("3.09")

@@ -13,6 +13,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -57,39 +58,48 @@ def stage(
 
 
 def _run(job: Mapping[str, object], progress: Callable[[Progress], None] | None) -> Mapping[str, Any]:
-    with subprocess.Popen(
-        [sys.executable, "-m", "costweir.sources.stage"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        encoding="utf-8",
-    ) as child:
-        stdin, stdout, stderr = (
-            cast("IO[str]", stream) for stream in (child.stdin, child.stdout, child.stderr)
-        )
-        try:
-            with contextlib.suppress(BrokenPipeError):
-                stdin.write(json.dumps(job))
-                stdin.close()
-            for line in stdout:
-                event: dict[str, Any] = json.loads(line)
-                kind = event.pop("event")
-                if kind == "progress" and progress is not None:
-                    progress(Progress(**event))
-                elif kind == "result":
-                    return event["staged"]
-                elif kind == "error":
-                    raise _error(event)
-        except BaseException:
-            child.kill()
-            raise
+    # A file for stderr: a pipe that nobody empties would stop the child.
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as stderr:
+        command = [sys.executable, "-m", "costweir.sources.stage"]
+        with subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, text=True, encoding="utf-8"
+        ) as child:
+            try:
+                staged = _conversation(child, job, progress)
+            except BaseException:
+                child.kill()
+                raise
+        if staged is not None:
+            return staged
+        stderr.seek(0)
         complaint = stderr.read().strip().splitlines()
     said = complaint[-1] if complaint else f"exit status {child.returncode}"
     raise Error(
         "The reader process ended before it was done; nothing was loaded.",
         hint=f"Run it again; if it was killed for want of memory, give it more. Its last words: {said}",
     )
+
+
+def _conversation(
+    child: subprocess.Popen[str], job: Mapping[str, object], progress: Callable[[Progress], None] | None
+) -> Mapping[str, Any] | None:
+    """Hands over the job and listens to the end; None when the child ends without a result."""
+    stdin, stdout = (cast("IO[str]", stream) for stream in (child.stdin, child.stdout))
+    with contextlib.suppress(BrokenPipeError):
+        stdin.write(json.dumps(job))
+        stdin.close()
+    for line in stdout:
+        if not line.endswith("\n"):
+            break
+        event: dict[str, Any] = json.loads(line)
+        kind = event.pop("event")
+        if kind == "progress" and progress is not None:
+            progress(Progress(**event))
+        elif kind == "result":
+            return event["staged"]
+        elif kind == "error":
+            raise _error(event)
+    return None
 
 
 def _error(event: Mapping[str, str]) -> Error:

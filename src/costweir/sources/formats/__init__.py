@@ -4,32 +4,16 @@ belongs to."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib import import_module
 
 from costweir.errors import ConfigError, SourceRejected
 from costweir.sources.formats.format import Format, Header
 
-#: Module and names of its formats, in the order they are asked.
-_SHELVES = (
-    ("aws", ("LEGACY", "CUR2")),
-    ("gcp", ("FORMATS",)),
-    ("azure", ("FORMATS",)),
-    ("focus", ("FORMATS",)),
-)
-
 
 def registry() -> tuple[Format, ...]:
     """Every format, in the order in which they are asked whether a header is theirs."""
-    found: list[Format] = []
-    for shelf, names in _SHELVES:
-        try:
-            module = import_module(f"costweir.sources.formats.{shelf}")
-        except ModuleNotFoundError:
-            continue
-        for name in names:
-            item: object = getattr(module, name)
-            found.extend(item if isinstance(item, Sequence) else (item,))  # pyright: ignore
-    return tuple(found)
+    from costweir.sources.formats import aws, azure, focus, gcp
+
+    return (aws.LEGACY, aws.CUR2, *gcp.FORMATS, *azure.FORMATS, *focus.FORMATS)
 
 
 def recognise(header: Header, source: str, file: str) -> Format:
