@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from datetime import date
+from datetime import date, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -170,6 +170,20 @@ def test_a_load_whose_counts_do_not_add_up_is_refused(warehouse: Warehouse, tmp_
     with pytest.raises(CheckFailed, match="5 rows in"):
         warehouse.replace(bills.load_of(SLOT, rows, rows_in=5, rows_skipped=3), charges=charges)
     assert counts(warehouse)["charges"] == 0
+
+
+def test_a_slot_whose_period_is_no_month_is_refused(warehouse: Warehouse, tmp_path: Path) -> None:
+    rows = [bills.line(x_period="2026")]
+    charges = bills.stage(tmp_path / "c.parquet", rows)
+    with pytest.raises(CheckFailed, match="no month"):
+        warehouse.replace(bills.load_of(Slot("aws", "1", "2026"), rows), charges=charges)
+
+
+def test_the_instant_of_a_load_is_stored_in_utc(warehouse: Warehouse, tmp_path: Path) -> None:
+    early = bills.LOADED_AT.astimezone(timezone(timedelta(hours=9)))
+    bills.store(warehouse, tmp_path, [bills.line()], loaded_at=early)
+    answer = ask(warehouse, Request("spend"), today=bills.TODAY)
+    assert answer.as_of == {"aws-cur2": "2026-11-19T06:00:00Z"}
 
 
 def test_a_load_without_a_column_is_refused(warehouse: Warehouse, tmp_path: Path) -> None:

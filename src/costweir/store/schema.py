@@ -9,6 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cache
 from importlib import resources
 
@@ -123,7 +124,7 @@ def load_row(load: Load) -> dict[str, Value]:
     """The row of `loads`, by column. The instant is stored as UTC without zone."""
     return {
         "x_provider": load.slot.provider, "x_account": load.slot.account, "x_period": load.slot.period,
-        "x_source": load.source, "x_run_id": load.run_id, "loaded_at": load.loaded_at.replace(tzinfo=None),
+        "x_source": load.source, "x_run_id": load.run_id, "loaded_at": _utc(load.loaded_at),
         "rows_in": load.rows_in, "rows_stored": load.rows_stored, "rows_skipped": load.rows_skipped,
         "rows_quarantined": load.rows_quarantined, "billed_total": load.billed_total,
         "file_total": load.file_total, "total_currency": load.currency, "content_hash": load.content_hash,
@@ -165,6 +166,10 @@ def distinct_calls(calls: Sequence[Mapping[str, Value]]) -> list[Mapping[str, Va
 def charge_list() -> str:
     """The columns of `charges`, for INSERT and SELECT."""
     return ", ".join(CHARGE_COLUMN_NAMES)
+
+
+def _utc(instant: datetime) -> datetime:
+    return instant.astimezone(UTC).replace(tzinfo=None) if instant.tzinfo else instant
 
 
 def _read(name: str, text: str) -> Migration:

@@ -9,6 +9,7 @@ from pathlib import Path
 import duckdb
 
 from costweir.domain.charge import CHARGE_COLUMN_NAMES
+from costweir.domain.period import Month
 from costweir.errors import CheckFailed, NotFound, SourceRejected
 from costweir.store import schema
 from costweir.store.warehouse import Load
@@ -57,7 +58,14 @@ def quarantine_count(reader: duckdb.DuckDBPyConnection, quarantine: Path | None)
 
 
 def check_counts(load: Load, charges: int, quarantined: int) -> None:
-    """Raises CheckFailed unless the staged rows are as many as the load states, and none was dropped (law L7)."""
+    """Raises CheckFailed unless the staged rows are as many as the load states, none was dropped (law L7), and the
+    period of the slot is a month."""
+    try:
+        Month.parse(load.slot.period)
+    except ValueError as error:
+        raise CheckFailed(
+            f"The period of the load is no month: {error}.", hint="Nothing was stored."
+        ) from error
     if load.rows_in != load.rows_stored + load.rows_skipped + load.rows_quarantined:
         raise CheckFailed(
             f"The load states {load.rows_in} rows in, which are not those stored, skipped and quarantined.",
