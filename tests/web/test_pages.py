@@ -7,8 +7,10 @@ import gzip
 import io
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
+from datetime import date
 from decimal import Decimal
 from html.parser import HTMLParser
 from urllib.error import HTTPError
@@ -17,7 +19,9 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 import pytest
 from fake_desk import FakeDesk
 
+from costweir.domain.answer import Answer
 from costweir.errors import StoreLocked
+from costweir.queries.request import Request as Question
 
 PAGES = (
     "/", "/explore", "/customers", "/customers/plans", "/customers/models", "/models", "/settings/health",
@@ -97,6 +101,36 @@ def test_a_page_is_small_closed_and_well_formed(site: str, page: str) -> None:
     assert all(after - before <= 1 for before, after in zip(markup.levels, markup.levels[1:], strict=False))
     assert len(markup.ids) == len(set(markup.ids))
     assert all(script.get("src") or script.get("type") == "application/json" for script in markup.scripts)
+
+
+class Crowded(FakeDesk):
+    """As many rows as anybody may ask for, with long names. Only the size of a page is of interest here."""
+
+    def ask(self, request: Question) -> Answer:
+        answer = super().ask(request)
+        if not answer.rows or {"day", "provider", ""} & set(request.by or ("",)):
+            return answer
+        dimension = request.by[-1]
+        most = request.limit or 300
+        copies = (
+            {**answer.rows[place % len(answer.rows)], dimension: f"a-rather-long-name-{place:04d}"}
+            for place in range(most)
+        )
+        return replace(answer, rows=tuple(copies), other="1.00")
+
+    def quarantine(self, *, run_id: str = "", limit: int = 100) -> Sequence[Mapping[str, object]]:
+        return list(super().quarantine()) * limit
+
+    def runs(self, *, limit: int = 100) -> Sequence[Mapping[str, object]]:
+        return (list(super().runs()) * limit)[:limit]
+
+
+def test_a_page_stays_small_when_there_is_more_than_it_can_show(serve: Serve) -> None:
+    with serve(Crowded()) as address:
+        for page in (*PAGES[1:], "/explore?by=customer&rows=25&from=2026-10-01&to=2026-10-31"):
+            reply = Reply(address + page)
+            assert reply.status == 200, page
+            assert len(reply.text.encode()) <= 60_000, page
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -180,7 +214,6 @@ def test_the_csv_is_what_is_shown_and_adds_up_to_the_answer(site: str, by: str) 
 
 
 def _request(by: str):
-    from datetime import date
 
     from costweir.queries.request import Request as Question
 
@@ -286,7 +319,6 @@ def test_buckets_of_any_length_hold_the_same_total(site: str, per: str, buckets:
 
 
 def _days():
-    from datetime import date
 
     from costweir.queries.request import Request as Question
 

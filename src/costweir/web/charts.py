@@ -252,7 +252,7 @@ def running_total(
         "type": "quantitative", "title": None, "axis": {"format": axis, "tickCount": 4},
         "scale": {"domain": [_pixels(bottom), _pixels(top) * 1.08 or 1]},
     }  # fmt: skip
-    layers = [_cone(x, y, cone)] if cone else []
+    layers = [_cone(x, y, cone, axis)] if cone else []
     if budget:
         layers += _budget_line(x, y, budget)
     level = {"color": {"expr": "level"}}
@@ -269,12 +269,12 @@ def running_total(
     return {"description": frame.description, "width": "container", "height": frame.height, "layer": layers}
 
 
-def _cone(x: Spec, y: Spec, cone: Sequence[Cone]) -> Spec:
+def _cone(x: Spec, y: Spec, cone: Sequence[Cone], axis: str) -> Spec:
     ahead = [{"n": step.place, "lo": _pixels(step.low), "hi": _pixels(step.high)} for step in cone]
     tip = [
         {"field": "n", "title": "Day"},
-        {"field": "lo", "title": "Forecast, low", "format": "$,.0f"},
-        {"field": "hi", "title": "Forecast, high", "format": "$,.0f"},
+        {"field": "lo", "title": "Forecast, low", "format": axis},
+        {"field": "hi", "title": "Forecast, high", "format": axis},
     ]
     return {
         "data": {"values": ahead},

@@ -29,7 +29,7 @@ from costweir.web.pages.view import Days, explore_link
 
 PATH = "/customers"
 #: Rows on the page; the rest is one line.
-MOST = 80
+MOST = 50
 
 
 def routes(kit: Kit) -> list[BaseRoute]:

@@ -30,6 +30,7 @@ from costweir.web.pages.shell import (
     provisional_from,
     read_sources,
 )
+from costweir.web.pages.table import Table
 from costweir.web.pages.view import BASES, MARKS, MOST_ROWS, PER, TIME, Days, View, like_days, read_view
 
 #: Members that are asked for at most; the rest arrives as the answer's own `other`.
@@ -81,45 +82,54 @@ def build(kit: Kit, request: Request) -> Response:
     title = _title(asked)
     if not asked.now.rows:
         return _nothing(kit, request, asked, now=now, dimensions=dimensions)
-    found = kit.ask(_by_time(asked))
-    time = buckets(view.days, view.per, today=now.today)
-    known_sources = read_sources(kit, now.today)
-    open_from = provisional_from(known_sources, now.today)
-    meaning = _meaning(asked, time_provisional=provisional(time, open_from))
-    members, whole = found.need("members"), found.need("whole")
-    listed = stack(asked.parts, members, whole, time, meaning=meaning)
-    shown = fold(asked.now, view.by, named=min(view.rows, NAMED))
-    meant = replace(meaning, other=_other(shown, view.by))
-    stacked = stack(shown, members, whole, time, meaning=meant)
-    earlier = buckets(asked.days_before, view.per, today=now.today)
-    before_days = found.maybe("before")
-    table = explore_table(
-        _part(asked, meaning), listed.series, before=asked.before, base=_base(asked, now), today=now.today
-    )
+    shown = _draw(kit, asked, now)
     kind = request.url.path.rpartition(".")[2]
     if kind in ("csv", "md"):
         name = f"spend-by-{view.by}-{view.days.first}-to-{view.days.last}"
-        return kit.export(replace(table, title=title), kind=kind, name=name, now=now)
-    earlier_totals = earlier.fill(_by_day(before_days)) if before_days else ()
+        return kit.export(replace(shown.table, title=title), kind=kind, name=name, now=now)
+    context = {"empty": False, "nothing": None, **shown.context, **_frame_context(asked, now, dimensions)}
+    frame = Frame("explore.html", title, "explore", _crumbs(asked), charts=True)
+    return kit.page(request, frame, now=now, context=context)
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """The table, and what the template needs to show it under its chart."""
+
+    table: Table
+    context: Mapping[str, object]
+
+
+def _draw(kit: Kit, asked: Asked, now: Now) -> Drawn:
+    """The series over time: the chart names six members, the table as many as the view wants."""
+    view, found, known = asked.view, kit.ask(_by_time(asked)), read_sources(kit, now.today)
+    time = buckets(view.days, view.per, today=now.today)
+    meaning = _meaning(asked, time_provisional=provisional(time, provisional_from(known, now.today)))
+    members, whole = found.need("members"), found.need("whole")
+    listed = stack(asked.parts, members, whole, time, meaning=meaning)
+    few = fold(asked.now, view.by, named=min(view.rows, NAMED))
+    stacked = stack(few, members, whole, time, meaning=replace(meaning, other=_other(few, view.by)))
+    before_days = found.maybe("before")
+    earlier = buckets(asked.days_before, view.per, today=now.today)
+    totals = earlier.fill(_by_day(before_days)) if before_days else ()
     chart = charts.over_time(
-        charts.Frame(title, time.labels, asked.now.currency, height=250),
+        charts.Frame(_title(asked), time.labels, asked.now.currency, height=250),
         stacked.series,
         mark=view.mark,
-        before=align(earlier_totals, len(time.labels)),
+        before=align(totals, len(time.labels)),
+    )
+    table = explore_table(
+        _part(asked, meaning), listed.series, before=asked.before, base=_base(asked, now), today=now.today
     )
     context = {
-        "empty": False,
-        "nothing": None,
         "chart": chart,
         "finding": _finding(asked, stacked.totals, time.labels),
         "table": table,
         "hatched": view.mark != "lines" and any(one.provisional for one in stacked.series),
         "problems": found.problems,
-        "sources": known_sources,
-        **_frame_context(asked, now, dimensions),
+        "sources": known,
     }
-    frame = Frame("explore.html", title, "explore", _crumbs(asked), charts=True)
-    return kit.page(request, frame, now=now, context=context)
+    return Drawn(table, context)
 
 
 def _dimensions(kit: Kit) -> tuple[str, ...]:

@@ -36,13 +36,13 @@ def build(kit: Kit, request: Request) -> Response:
     """Sources first, then what waits: quarantine, unknown SKUs, untagged; then the runs."""
     now = kit.now()
     frame = Frame("health.html", "Data health", "settings", (("Data health", ""),))
-    runs = kit.desk.runs(limit=50)
+    runs = kit.desk.runs(limit=30)
     if now.empty and not runs:
         return kit.page(request, frame, now=now, context={"empty": True})
     found = kit.ask(
         {
             "health": Question("data_health"),
-            "unknown": Question("unknown_skus", limit=50),
+            "unknown": Question("unknown_skus", limit=20),
             "untagged": Question("untagged", by=("provider",)),
             "nobody": Question("spend", by=("provider",), where={"customer": (UNTAGGED,)}),
         }
@@ -53,7 +53,7 @@ def build(kit: Kit, request: Request) -> Response:
     if kind in ("csv", "md"):
         return kit.export(sources, kind=kind, name="data-health", now=now)
     known = read_sources(kit, now.today)
-    quarantine = kit.desk.quarantine(limit=100)
+    quarantine = kit.desk.quarantine(limit=20)
     unknown, untagged = found.maybe("unknown"), found.maybe("untagged")
     context = {
         "empty": False, "answer": health, "sources": known, "table": sources, "problems": found.problems,

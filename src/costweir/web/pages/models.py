@@ -21,6 +21,8 @@ from costweir.web.pages.table import Cell, Column, Row, Table, sort_rows, with_b
 from costweir.web.pages.view import Days, explore_link
 
 PATH = "/customers/models"
+#: Models on the page; the rest is one line.
+MOST = 28
 _CLASSES = (
     ("input", "Input"),
     ("output", "Output"),
@@ -42,7 +44,7 @@ def build(kit: Kit, request: Request) -> Response:
     if now.empty:
         return kit.page(request, frame, now=now, context={"empty": True})
     days = read_days(kit, request, now)
-    question = Question("models", by=("model",), since=days.first, until=days.until)
+    question = Question("models", by=("model",), since=days.first, until=days.until, limit=MOST)
     found = kit.ask({"models": question})
     answer = found.need("models")
     sort = request.query_params.get("sort", "")
@@ -101,8 +103,12 @@ def _costs(answer: Answer, days: Days, sort: str) -> Table:
             )
         )
     rows = with_bars(rows, 2, [cells.number(row, field) for row in answer.rows])
+    ordered = [*sort_rows(rows, columns, sort)]
+    if Decimal(answer.other):
+        rest = cells.money(answer.other, money)
+        ordered.append((Cell("All others", "All others"), rest, *(Cell() for _ in range(len(columns) - 2))))
     total = _total(answer, len(columns))
-    return Table("Cost by model", columns, sort_rows(rows, columns, sort), total, sorted_by=sort or "-cost")
+    return Table("Cost by model", columns, tuple(ordered), total, sorted_by=sort or "-cost")
 
 
 def _tokens(answer: Answer, days: Days, sort: str) -> Table:
@@ -139,6 +145,7 @@ def _total(answer: Answer, width: int) -> Row:
 def _merged(costs: Table, tokens: Table) -> Table:
     """One table for the export: both halves side by side, in the order of the first."""
     by_name = {row[0].raw: row[1:] for row in tokens.rows}
-    rows = tuple((*row, *by_name[row[0].raw]) for row in costs.rows)
-    total = (*costs.total, *(Cell() for _ in tokens.columns[1:]))
+    nothing = tuple(Cell() for _ in tokens.columns[1:])
+    rows = tuple((*row, *by_name.get(row[0].raw, nothing)) for row in costs.rows)
+    total = (*costs.total, *nothing)
     return Table(costs.title, (*costs.columns, *tokens.columns[1:]), rows, total)

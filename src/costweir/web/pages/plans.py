@@ -23,6 +23,8 @@ from costweir.web.pages.table import Cell, Column, Row, Table, sort_rows
 from costweir.web.pages.view import Days, explore_link
 
 PATH = "/customers/plans"
+#: Plans on the page; the rest is one line.
+MOST = 50
 
 
 def routes(kit: Kit) -> list[BaseRoute]:
@@ -38,7 +40,7 @@ def build(kit: Kit, request: Request) -> Response:
     if now.empty:
         return kit.page(request, frame, now=now, context={"empty": True})
     days = read_days(kit, request, now)
-    question = Question("margin", by=("plan",), since=days.first, until=days.until)
+    question = Question("margin", by=("plan",), since=days.first, until=days.until, limit=MOST)
     by_customer = Question("margin", by=("customer",), since=days.first, until=days.until)
     found = kit.ask({"plans": question, "customers": by_customer})
     answer = found.need("plans")
@@ -93,6 +95,9 @@ def _plans(answer: Answer, names: dict[str, Record], days: Days, sort: str) -> T
                 replace(cells.share(row.get("margin_share")), tone="c-bad" if lost else "muted"),
             )
         )
+    if Decimal(answer.other):
+        rest = cells.money(answer.other, money)
+        rows.append((Cell("All others", "All others"), Cell(), Cell(), Cell(), rest, Cell(), Cell()))
     title = "Plans and margin"
     total = (Cell("Total", "Total"), Cell(), Cell(), Cell(), cells.money(answer.total, money), Cell(), Cell())
     return Table(title, columns, sort_rows(rows, columns, sort), total, sorted_by=sort or "-cost")

@@ -65,6 +65,7 @@ class Now:
     empty: bool = True
     months: tuple[str, ...] = ()
     version: str = ""
+    place: str = ""
 
 
 @dataclass(slots=True)
@@ -97,6 +98,7 @@ class Kit:
             empty=bool(status.get("empty")),
             months=tuple(months),
             version=str(status.get("version", "")),
+            place=" · ".join(str(status[name]) for name in ("name", "environment") if status.get(name)),
         )
 
     def page(self, request: Request, frame: Frame, *, now: Now, context: Mapping[str, object]) -> Response:
