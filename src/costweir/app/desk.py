@@ -9,6 +9,7 @@ from __future__ import annotations
 import secrets
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from types import TracebackType
@@ -27,6 +28,7 @@ from costweir.queries.ask import ask
 from costweir.queries.focus import write_focus
 from costweir.queries.question import catalogue
 from costweir.queries.request import Request
+from costweir.sources.ranks import coarser
 from costweir.sources.stage import StagedSlot
 from costweir.store.engines.duckdb import DuckDBWarehouse
 from costweir.store.warehouse import Load, Slot
@@ -224,15 +226,18 @@ class LocalDesk:
 
     def load(self, job: Mapping[str, Any]) -> list[Record]:
         """Stores staged slots one by one, each in its own transaction; a slot whose content is there already is
-        `unchanged`. A dry run stores nothing and says what would happen."""
+        `unchanged`. A dry run stores nothing and says what would happen. A pulled source adds its `connection` and a
+        `note` to the job, which go into the log."""
         loads = read_job(job, inside=self._settings.data_dir / STAGING_DIR)
         with self._loading:
-            return [self._load(staged, dry_run=bool(job["dry_run"])) for staged in loads]
+            return [self._load(staged, job) for staged in loads]
 
-    def _load(self, staged: StagedSlot, *, dry_run: bool) -> Record:
+    def _load(self, staged: StagedSlot, job: Mapping[str, Any]) -> Record:
         before = self._stored(staged.load.slot)
         status, note = _verdict(staged.load, before)
-        if not dry_run:
+        note = " ".join(filter(None, (note, job.get("note"))))
+        connection: str = job.get("connection", "")
+        if not job["dry_run"]:
             self.control.start_run(
                 run_id=staged.load.run_id, source=staged.load.source, account=staged.load.slot.account,
                 period=staged.load.slot.period, files=staged.files,
@@ -241,14 +246,17 @@ class LocalDesk:
                 if status == "loaded" or (status == "quarantined" and before is None):
                     self.warehouse.replace(staged.load, charges=staged.charges, quarantine=staged.quarantine)
             except Error as error:
-                self.control.finish_run(staged.load.run_id, Outcome(status="failed", note=error.message))
+                failed = Outcome(status="failed", note=error.message, connection=connection)
+                self.control.finish_run(staged.load.run_id, failed)
                 raise
-            self.control.finish_run(staged.load.run_id, _outcome(staged.load, status, note))
-        return _row(staged.load, status, note)
+            ended = replace(_outcome(staged.load, status, note), connection=connection)
+            self.control.finish_run(staged.load.run_id, ended)
+        return {**_row(staged.load, status, note), "connection": connection}
 
     def _stored(self, slot: Slot) -> Mapping[str, Any] | None:
         table = self.warehouse.query(
-            "SELECT content_hash, rules_hash, first_day, last_day, x_source, rows_stored FROM loads"
+            "SELECT content_hash, rules_hash, first_day, last_day, x_source, rows_stored, billed_total,"
+            " total_currency FROM loads"
             " WHERE x_provider = $provider AND x_account = $account AND x_period = $period",
             {"provider": slot.provider, "account": slot.account, "period": slot.period},
         )
@@ -293,6 +301,8 @@ def _verdict(load: Load, before: Mapping[str, Any] | None) -> tuple[str, str]:
         load.rules_hash,
     ):
         return "unchanged", ""
+    if before is not None and before["rows_stored"] and coarser(load.source, before["x_source"]):
+        return "unchanged", _compared(load, before)
     if load.rows_stored == 0 and load.rows_quarantined > 0:
         kept = "; what was loaded before stays" if before is not None else ""
         return "quarantined", f"No line of it could be read{kept}."
@@ -305,6 +315,16 @@ def _verdict(load: Load, before: Mapping[str, Any] | None) -> tuple[str, str]:
             f" {before['last_day']} it replaces. All files of a month have to come in one pull."
         )
     return "loaded", " ".join(notes)
+
+
+def _compared(load: Load, before: Mapping[str, Any]) -> str:
+    """The cross-check of a coarse load with the finer one of the same bill, which stays."""
+    held = f"{decimal_text(before['billed_total'])} {before['total_currency']}".strip()
+    said = f"{decimal_text(load.billed_total)} {load.currency}".strip()
+    text = f"The finer {before['x_source']} load of this bill stays: it holds {held}, and {load.source} says {said}."
+    if load.last_day is not None and before["last_day"] is not None and load.last_day > before["last_day"]:
+        text += f" It ends on {before['last_day']}, and {load.source} on {load.last_day}."
+    return text
 
 
 def _shrank(load: Load, before: Mapping[str, Any]) -> bool:

@@ -92,12 +92,12 @@ class Runs:
         self._database = database
 
     def start(self, *, run_id: str, source: str, account: str, period: str, files: Sequence[str]) -> str:
-        """Writes that a load begins."""
+        """Writes that a load begins; a load that is tried again begins anew."""
         now = datetime.now(UTC)
         name = run_id or new_run_id(now)
         with self._database.write() as run:
             run(
-                "INSERT INTO runs (run_id, source, account, period, status, started_at, files)"
+                "INSERT OR REPLACE INTO runs (run_id, source, account, period, status, started_at, files)"
                 " VALUES (?, ?, ?, ?, 'running', ?, ?)",
                 (name, source, account, period, instant(now), json.dumps(list(files), ensure_ascii=False)),
             )
