@@ -1,4 +1,5 @@
-"""What a bill format is: how to recognise it by its header, and which SQL over its columns gives each charge column."""
+"""What a bill format is: how to recognise it by its header, and which SQL over its columns gives each charge
+column."""
 
 from __future__ import annotations
 
@@ -15,9 +16,9 @@ Header = Mapping[str, str]
 class BillFile:
     """One file that was found: where it is, what it is, and what its surroundings say about it.
 
-    `run` is the provider's own run or assembly id where a manifest or folder names one, `run_at` when that run
-    started. `modified` is when the file was last written, where the store tells. `header` is empty until the file
-    was looked into.
+    `run` is the provider's own run or assembly id where a manifest or folder names one, `run_at` when that
+    run started. `modified` is when the file was last written, where the store tells. `header` is empty until
+    the file was looked into.
     """
 
     path: PurePosixPath
@@ -39,22 +40,22 @@ def keep_all(files: Sequence[BillFile]) -> Sequence[BillFile]:
 class Format:
     """One way a bill is written.
 
-    `columns` maps names of `CHARGE_COLUMNS` to DuckDB SQL expressions over the raw relation; a name that is absent
-    becomes NULL. It may also give these inputs, which are not stored:
+    `columns` maps names of `CHARGE_COLUMNS` to DuckDB SQL expressions over the raw relation; a name that is
+    absent becomes NULL. It may also give these inputs, which are not stored:
 
     - `line_service, line_text, line_unit, line_region, line_unit_price`: what the classifier sees;
     - `line_quantity`: how many of `line_unit` were used, where that is not `pricing_quantity`;
     - `line_usd_rate`: US dollars for one unit of the billing currency, where the bill states its own rate;
     - `line_tags`: the tags as a MAP of texts, instead of `tags`, which is then written from it;
-    - `line_facts`: a JSON object with `ModelId, ModelDeveloper, TokenDirection, TokenCacheAction, ServiceCategory`,
-      where the bill itself says so.
+    - `line_facts`: a JSON object with `ModelId, ModelDeveloper, TokenDirection, TokenCacheAction,
+      ServiceCategory`, where the bill itself says so.
 
     `x_provider`, `x_account` and `x_period` default to `provider`, the billing account and the billing month.
-    Expressions may use the macros of `staging/macros.sql`: `txt(x)` (trimmed, NULL texts are null), `amount(x)`
-    (money), `qty(x)`, `instant(x)` and `bill_day(x)`, which give NULL for what cannot be read. Columns have to be
-    written as quoted identifiers, because only columns that are named there are read. `keep` drops the files of
-    runs that a newer run supersedes. `needs` lists the columns without which the format cannot be read, each with
-    its other spellings; it is what an error message names.
+    Expressions may use the macros of `staging/macros.sql`: `txt(x)` (trimmed, NULL texts are null),
+    `amount(x)` (money), `qty(x)`, `instant(x)` and `bill_day(x)`, which give NULL for what cannot be read.
+    Columns have to be written as quoted identifiers, because only columns that are named there are read.
+    `keep` drops the files of runs that a newer run supersedes. `needs` lists the columns without which the
+    format cannot be read, each with its other spellings; it is what an error message names.
     """
 
     source: str
@@ -78,7 +79,8 @@ LINE_INPUTS = (
 
 
 def plain(name: str) -> str:
-    """A column name without letter case, blanks and signs: `lineItem/UsageType` and `line_item_usage_type` agree."""
+    """A column name without letter case, blanks and signs: `lineItem/UsageType` and `line_item_usage_type`
+    agree."""
     return "".join(letter for letter in name.lower() if letter.isalnum())
 
 
