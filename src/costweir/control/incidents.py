@@ -125,6 +125,10 @@ class Incidents:
         state = "failed" if attempts >= MOST_ATTEMPTS else "pending"
         self._settle(delivery, state, attempts, why, instant(now + wait))
 
+    def drop(self, delivery: Delivery, why: str) -> None:
+        """Remembers that nobody wants the message."""
+        self._settle(delivery, "dropped", delivery.attempts, why, "")
+
     def deliveries(self, incident: str) -> list[dict[str, object]]:
         """What was sent about an incident: `message, channel, state, attempts, note`."""
         rows = self._database.read(

@@ -1,0 +1,56 @@
+"""Posts JSON to an address that is a secret itself: it is never named in an error, and no redirect is followed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from http.client import HTTPException
+from typing import IO
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlsplit
+from urllib.request import HTTPRedirectHandler, Request, build_opener
+
+from costweir.errors import ConfigError, Error, NotAllowed, Unreachable
+
+TIMEOUT_SECONDS = 10
+
+
+class _NoRedirect(HTTPRedirectHandler):
+    def redirect_request(
+        self, req: Request, fp: IO[bytes], code: int, msg: str, headers: object, newurl: str
+    ) -> None:
+        """Nothing: a message is for the address that was given."""
+
+
+_OPENER = build_opener(_NoRedirect())
+
+
+def check_address(url: str, variable: str) -> str:
+    """The address, or ConfigError that names the variable and not its value."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or any(char.isspace() for char in url):
+        raise ConfigError(
+            f"{variable} does not hold a web address.", hint="It starts with https:// or http://."
+        )
+    return url
+
+
+def post(url: str, body: bytes, headers: Mapping[str, str], *, who: str) -> None:
+    """Sends `body`. Raises NotAllowed when it is refused, and Unreachable for what may pass."""
+    sent = {"Content-Type": "application/json; charset=utf-8", "User-Agent": "costweir", **headers}
+    request = Request(url, data=body, method="POST", headers=sent)  # noqa: S310 - checked by check_address
+    try:
+        with _OPENER.open(request, timeout=TIMEOUT_SECONDS) as reply:
+            reply.read(1024)
+    except HTTPError as error:
+        error.close()
+        raise _refused(error.code, who) from None
+    except (URLError, HTTPException, OSError) as error:
+        why = getattr(error, "reason", None) or error
+        raise Unreachable(f"{who} does not answer: {why}.", hint="It is tried again later.") from None
+
+
+def _refused(status: int, who: str) -> Error:
+    if status in (408, 425, 429) or status >= 500:
+        return Unreachable(f"{who} answered {status}.", hint="It is tried again later.")
+    hint = "Check the address in its variable; a redirect is not followed."
+    return NotAllowed(f"{who} refused the message with {status}.", hint=hint)
