@@ -7,7 +7,7 @@ import ssl
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from email import message_from_bytes
 from email.message import EmailMessage
@@ -123,3 +123,21 @@ def smtp_receiver(
         yield mails
     finally:
         controller.stop()
+
+
+@contextmanager
+def tls_listener(cert: Path, key: Path) -> Iterator[int]:
+    """Shows its certificate to the first who comes; gives the port."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(cert, key)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def greet() -> None:
+            caller, _ = listening.accept()
+            with caller, suppress(OSError):
+                context.wrap_socket(caller, server_side=True).close()
+
+        thread = threading.Thread(target=greet)
+        thread.start()
+        yield listening.getsockname()[1]
+        thread.join()
