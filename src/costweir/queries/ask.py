@@ -18,7 +18,7 @@ from costweir.domain.money import decimal_text
 from costweir.domain.period import Period
 from costweir.errors import UsageError
 from costweir.queries.budgets import answer_budgets
-from costweir.queries.coverage import instant_text, read_coverage
+from costweir.queries.coverage import Coverage, instant_text, read_coverage
 from costweir.queries.dimensions import Dimension, Facts, find_dimension
 from costweir.queries.health import answer_health
 from costweir.queries.margin import answer_margin
@@ -63,7 +63,7 @@ def ask(
     now = today or datetime.now(UTC).date()
     with warehouse.snapshot() as reader:
         coverage = read_coverage(reader, period, now, lags)
-        calls = _calls(reader)
+        calls = _calls(reader) if _asks_calls(question, request, coverage) else _Calls(0, None)
         basis = _basis(question, request, billed=bool(coverage.loads) or not calls.count)
         asked = Asked(
             question, _select(question, request, basis, period), request.currency.upper(), coverage, request
@@ -157,6 +157,12 @@ def _facts(question: Question, basis: str, used: tuple[Dimension, ...]) -> Facts
                 hint=f"Bills have no {dimension.name}; ask the question sessions, or use basis metered.",
             )
     return "rollup" if question.needs == "rollup" and all(item.rollup for item in used) else "charges"
+
+
+def _asks_calls(question: Question, request: Request, coverage: Coverage) -> bool:
+    """Whether the answer can depend on calls: most do not, and calls are the longest table."""
+    metered = request.basis == "metered" or question.basis[0] == "metered"
+    return metered or not coverage.loads or question.id == "reconcile"
 
 
 def _calls(reader: Reader) -> _Calls:

@@ -102,6 +102,11 @@ def fill(
         "where": condition + _in_currency(selection),
         "group": f"GROUP BY {', '.join(item.sql(facts) for item in by)}" if by else "",
         "order": _order(selection),
+        # for the questions that add up twice: finely over the facts, then over the few groups `g` and `u`
+        "keys": "".join(f"{item.sql(facts)}, " for item in by),
+        "again": "".join(f"g.d_{item.name} AS d_{item.name}, " for item in by),
+        "regroup": f"GROUP BY {', '.join(f'g.d_{item.name}' for item in by)}" if by else "",
+        "same": " AND ".join(f"u.d_{item.name} = g.d_{item.name}" for item in by) or "1 = 1",
         "lines": _order(selection, _LINE_ORDER),
         "cost": selection.cost, "native": native, "usd": usd,
         "missing": missing,

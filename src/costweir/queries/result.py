@@ -58,9 +58,11 @@ class Result:
 
 def number(value: Value) -> Decimal:
     """A number from any engine as a Decimal; nothing counts as zero."""
+    if isinstance(value, Decimal):
+        return value
     if value is None:
         return Decimal(0)
-    if isinstance(value, int | Decimal):
+    if isinstance(value, int):
         return Decimal(value)
     raise TypeError(f"{value!r} is not an exact number")
 
@@ -69,10 +71,11 @@ def cell(value: Value, kind: MeasureKind | str = "text") -> Cell:
     """A value as it goes on the wire."""
     if value is None:
         return None
+    # most cells of a long answer are zeros, which need no arithmetic
     if kind == "money":
-        return decimal_text(number(value))
+        return decimal_text(number(value)) if value else "0.00"
     if kind == "quantity":
-        return quantity_text(number(value))
+        return quantity_text(number(value)) if value else "0"
     if kind == "int":
         return int(number(value))
     return value if isinstance(value, bool | int) else str(value)
@@ -108,8 +111,10 @@ def mirrored_note(reader: Reader, *tables: str) -> list[str]:
 
 def ratio_text(of: Decimal, per: Decimal, times: int = 1) -> str | None:
     """`of / per * times` as a decimal string with at most twelve places; nothing when `per` is zero."""
-    if per == 0:
+    if not per:
         return None
+    if not of:
+        return "0"
     value = EXACT.divide(of * times, per).quantize(_RATIO_STEP, rounding=ROUND_HALF_EVEN, context=EXACT)
     return quantity_text(value)
 

@@ -16,30 +16,43 @@
 -- answers: [DSH-05, DSH-10, DSH-12, DSH-13, DSH-14, DSH-28, DSH-30, DSH-43, RPT-09]
 -- notes: input, output and cache costs are over lines whose unit is tokens; other_cost is the rest.
 -- ---
+WITH g AS (
+  SELECT
+    {dims}
+    f.x_has_tokens AS g_counted,
+    f.x_token_class AS g_class,
+    COALESCE(SUM(f.{cost}), 0) AS g_cost,
+    COALESCE(SUM(f.x_tokens), 0) AS g_tokens,
+    SUM(f.line_count) AS g_lines
+  FROM {facts}
+  WHERE {where}
+  GROUP BY {keys} f.x_has_tokens, f.x_token_class
+),
+u AS (
+  SELECT {dims} COUNT(DISTINCT f.x_customer) AS u_customers
+  FROM {facts}
+  WHERE {where}
+  {group}
+)
 SELECT
-  {dims}
-  COALESCE(SUM(f.{cost}), 0) AS m_cost,
-  COALESCE(SUM(CASE WHEN f.x_has_tokens = TRUE AND f.x_token_class = 'input' THEN f.{cost} ELSE 0 END), 0)
-    AS m_input_cost,
-  COALESCE(SUM(CASE WHEN f.x_has_tokens = TRUE AND f.x_token_class = 'output' THEN f.{cost} ELSE 0 END), 0)
-    AS m_output_cost,
-  COALESCE(SUM(CASE WHEN f.x_has_tokens = TRUE AND f.x_token_class = 'cache_read' THEN f.{cost} ELSE 0 END), 0)
-    AS m_cache_read_cost,
-  COALESCE(SUM(CASE WHEN f.x_has_tokens = TRUE AND f.x_token_class = 'cache_write' THEN f.{cost} ELSE 0 END), 0)
-    AS m_cache_write_cost,
-  COALESCE(SUM(CASE
-    WHEN f.x_has_tokens = TRUE AND f.x_token_class IN ('input', 'output', 'cache_read', 'cache_write') THEN 0
-    ELSE f.{cost}
-  END), 0) AS m_other_cost,
-  COALESCE(SUM(CASE WHEN f.x_has_tokens = TRUE THEN f.{cost} ELSE 0 END), 0) AS m_token_cost,
-  COALESCE(SUM(f.x_tokens), 0) AS m_tokens,
-  COALESCE(SUM(CASE WHEN f.x_token_class = 'input' THEN f.x_tokens ELSE 0 END), 0) AS m_input_tokens,
-  COALESCE(SUM(CASE WHEN f.x_token_class = 'output' THEN f.x_tokens ELSE 0 END), 0) AS m_output_tokens,
-  COALESCE(SUM(CASE WHEN f.x_token_class = 'cache_read' THEN f.x_tokens ELSE 0 END), 0) AS m_cache_read_tokens,
-  COALESCE(SUM(CASE WHEN f.x_token_class = 'cache_write' THEN f.x_tokens ELSE 0 END), 0) AS m_cache_write_tokens,
-  COUNT(DISTINCT f.x_customer) AS m_customers,
-  COALESCE(SUM(f.line_count), 0) AS m_lines
-FROM {facts}
-WHERE {where}
-{group}
+  {again}
+  SUM(g.g_cost) AS m_cost,
+  SUM(CASE WHEN g.g_counted = TRUE AND g.g_class = 'input' THEN g.g_cost ELSE 0 END) AS m_input_cost,
+  SUM(CASE WHEN g.g_counted = TRUE AND g.g_class = 'output' THEN g.g_cost ELSE 0 END) AS m_output_cost,
+  SUM(CASE WHEN g.g_counted = TRUE AND g.g_class = 'cache_read' THEN g.g_cost ELSE 0 END) AS m_cache_read_cost,
+  SUM(CASE WHEN g.g_counted = TRUE AND g.g_class = 'cache_write' THEN g.g_cost ELSE 0 END) AS m_cache_write_cost,
+  SUM(CASE
+    WHEN g.g_counted = TRUE AND g.g_class IN ('input', 'output', 'cache_read', 'cache_write') THEN 0 ELSE g.g_cost
+  END) AS m_other_cost,
+  SUM(CASE WHEN g.g_counted = TRUE THEN g.g_cost ELSE 0 END) AS m_token_cost,
+  SUM(g.g_tokens) AS m_tokens,
+  SUM(CASE WHEN g.g_class = 'input' THEN g.g_tokens ELSE 0 END) AS m_input_tokens,
+  SUM(CASE WHEN g.g_class = 'output' THEN g.g_tokens ELSE 0 END) AS m_output_tokens,
+  SUM(CASE WHEN g.g_class = 'cache_read' THEN g.g_tokens ELSE 0 END) AS m_cache_read_tokens,
+  SUM(CASE WHEN g.g_class = 'cache_write' THEN g.g_tokens ELSE 0 END) AS m_cache_write_tokens,
+  MAX(u.u_customers) AS m_customers,
+  SUM(g.g_lines) AS m_lines
+FROM g
+LEFT JOIN u ON {same}
+{regroup}
 {order}

@@ -12,19 +12,29 @@
 -- answers: [DSH-11, DSH-13, DSH-22, DSH-30, SCH-34]
 -- notes: Only lines whose unit is tokens have tokens; images, hours and fees have a cost and none.
 -- ---
+WITH g AS (
+  SELECT
+    {dims}
+    f.x_token_class AS g_class,
+    COALESCE(SUM(f.{cost}), 0) AS g_cost,
+    COALESCE(SUM(f.x_tokens), 0) AS g_tokens,
+    SUM(f.line_count) AS g_lines
+  FROM {facts}
+  WHERE {where}
+  GROUP BY {keys} f.x_token_class
+)
 SELECT
-  {dims}
-  COALESCE(SUM(f.{cost}), 0) AS m_cost,
-  COALESCE(SUM(f.x_tokens), 0) AS m_tokens,
-  COALESCE(SUM(CASE WHEN f.x_token_class = 'input' THEN f.x_tokens ELSE 0 END), 0) AS m_input_tokens,
-  COALESCE(SUM(CASE WHEN f.x_token_class = 'output' THEN f.x_tokens ELSE 0 END), 0) AS m_output_tokens,
-  COALESCE(SUM(CASE WHEN f.x_token_class = 'cache_read' THEN f.x_tokens ELSE 0 END), 0) AS m_cache_read_tokens,
-  COALESCE(SUM(CASE WHEN f.x_token_class = 'cache_write' THEN f.x_tokens ELSE 0 END), 0) AS m_cache_write_tokens,
-  COALESCE(SUM(CASE
-    WHEN f.x_token_class IN ('input', 'output', 'cache_read', 'cache_write') THEN 0 ELSE f.x_tokens
-  END), 0) AS m_other_tokens,
-  COALESCE(SUM(f.line_count), 0) AS m_lines
-FROM {facts}
-WHERE {where}
-{group}
+  {again}
+  SUM(g.g_cost) AS m_cost,
+  SUM(g.g_tokens) AS m_tokens,
+  SUM(CASE WHEN g.g_class = 'input' THEN g.g_tokens ELSE 0 END) AS m_input_tokens,
+  SUM(CASE WHEN g.g_class = 'output' THEN g.g_tokens ELSE 0 END) AS m_output_tokens,
+  SUM(CASE WHEN g.g_class = 'cache_read' THEN g.g_tokens ELSE 0 END) AS m_cache_read_tokens,
+  SUM(CASE WHEN g.g_class = 'cache_write' THEN g.g_tokens ELSE 0 END) AS m_cache_write_tokens,
+  SUM(CASE
+    WHEN g.g_class IN ('input', 'output', 'cache_read', 'cache_write') THEN 0 ELSE g.g_tokens
+  END) AS m_other_tokens,
+  SUM(g.g_lines) AS m_lines
+FROM g
+{regroup}
 {order}
