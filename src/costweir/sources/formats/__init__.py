@@ -11,10 +11,13 @@ from costweir.sources.formats.format import Format, Header
 
 def registry() -> tuple[Format, ...]:
     """Every format, in the order in which they are asked whether a header is theirs."""
-    from costweir.sources.formats import aws, aws_ce, azure, azure_query, focus, gcp
+    from costweir.sources.formats import anthropic_api, aws, aws_ce, azure, azure_query, focus, gcp, openai_api
 
     # The query before the export, which would take its rows for an export of few columns.
-    return (aws.LEGACY, aws.CUR2, *aws_ce.FORMATS, *gcp.FORMATS, *azure_query.FORMATS, *azure.FORMATS, *focus.FORMATS)
+    return (
+        aws.LEGACY, aws.CUR2, *aws_ce.FORMATS, *openai_api.FORMATS, *anthropic_api.FORMATS, *gcp.FORMATS,
+        *azure_query.FORMATS, *azure.FORMATS, *focus.FORMATS,
+    )  # fmt: skip
 
 
 def recognise(header: Header, source: str, file: str) -> Format:

@@ -29,15 +29,16 @@ _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 Params = Sequence[tuple[str, str]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class JsonApi:
-    """One provider's API. `secret` is the key inside `headers`; it is never shown."""
+    """One provider's API. `secret` is the key inside `headers`; it is never shown. `requests` counts what was sent."""
 
     who: str
     url: str
     headers: Mapping[str, str] = field(repr=False)
     secret: str = field(repr=False)
     retry: Retry = field(default_factory=Retry)
+    requests: int = 0
 
     def __post_init__(self) -> None:
         parts = urlsplit(self.url)
@@ -69,6 +70,7 @@ class JsonApi:
         return cast("Mapping[str, object]", found)
 
     def _read(self, url: str) -> bytes:
+        self.requests += 1
         request = urllib.request.Request(url, headers=dict(self.headers), method="GET")  # noqa: S310
         try:
             with _opener().open(request, timeout=_TIMEOUT) as answer:
