@@ -301,6 +301,36 @@ def test_a_late_source_makes_an_answer_incomplete_unless_its_days_are_not_asked_
     assert to_ask(store, "spend", where={"provider": ("gcp",)}, lags=None).complete
 
 
+def test_a_reader_that_another_one_took_over_from_is_not_waited_for(
+    store: DuckDBWarehouse, tmp_path: Path
+) -> None:
+    old = bills.line(usage_date=date(2025, 12, 31), x_source="aws-cur")
+    bills.store(store, tmp_path, [old, bills.line(usage_date=date(2026, 11, 19))])
+    answer = to_ask(store, "spend", lags=None)
+    assert answer.complete_to == {"aws-cur2": "2026-11-20"}
+    assert list(answer.as_of) == ["aws-cur2"]
+    assert answer.complete
+    health = to_ask(store, "data_health", lags=None)
+    assert [(row["source"], row["complete_to"], row["late"]) for row in health.rows] == [
+        ("aws-cur", "2026-01-01", False), ("aws-cur2", "2026-11-20", False),
+    ]  # fmt: skip
+    history = to_ask(store, "spend", where={"source": ("aws-cur",)}, lags=None)
+    assert (history.complete_to, history.complete) == ({"aws-cur": "2026-01-01"}, True)
+
+
+def test_a_reader_is_waited_for_in_the_accounts_it_still_delivers(
+    store: DuckDBWarehouse, tmp_path: Path
+) -> None:
+    bills.store(store, tmp_path, [
+        bills.line(usage_date=date(2026, 9, 30), x_source="aws-cur"),
+        bills.line(usage_date=date(2026, 11, 19)),
+        bills.line(usage_date=date(2026, 11, 12), x_source="aws-cur", x_account="2"),
+    ])  # fmt: skip
+    answer = to_ask(store, "spend", lags=None)
+    assert answer.complete_to == {"aws-cur": "2026-11-13", "aws-cur2": "2026-11-20"}
+    assert not answer.complete
+
+
 def test_a_sample_is_never_late_and_says_what_it_is(store: DuckDBWarehouse, tmp_path: Path) -> None:
     bills.store(store, tmp_path, [bills.line()], sample=True)
     answer = to_ask(store, "spend", lags=None)

@@ -4,7 +4,7 @@ sample."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from importlib import resources
@@ -21,7 +21,11 @@ RESTATED_DAYS = 3
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What `loads` says about one slot."""
+    """What `loads` says about one slot.
+
+    It is `superseded` when another reader brings the newer months of its provider and account: nobody waits for
+    its source there any more.
+    """
 
     provider: str
     account: str
@@ -34,6 +38,7 @@ class Stored:
     rows_quarantined: int
     last_day: date | None
     sample: bool
+    superseded: bool = False
 
     @property
     def month(self) -> Month:
@@ -60,19 +65,29 @@ class Coverage:
         return tuple(sorted({load.source for load in self.loads}))
 
     def as_of(self) -> dict[str, str]:
-        """The instant of the last load of each source, RFC 3339."""
+        """The instant of the last load of each source that still delivers, RFC 3339."""
         return {
-            source: instant_text(max(load.loaded_at for load in self.of(source))) for source in self.sources()
+            source: instant_text(max(load.loaded_at for load in loads))
+            for source, loads in self._delivering().items()
         }
 
     def complete_to(self) -> dict[str, str]:
-        """The first day not yet delivered, per source."""
-        ends = {source: complete_day(self.of(source)) for source in self.sources()}
+        """The first day not yet delivered, per source that still delivers."""
+        ends = {source: complete_day(loads) for source, loads in self._delivering().items()}
         return {source: end.isoformat() for source, end in ends.items() if end is not None}
 
     def of(self, source: str) -> list[Stored]:
         """The loads of one source."""
         return [load for load in self.loads if load.source == source]
+
+    def _delivering(self) -> dict[str, list[Stored]]:
+        """The loads by source, without those that another reader took over from; an answer that rests on
+        nothing else keeps them."""
+        live = [load for load in self.loads if not load.superseded] or self.loads
+        found: dict[str, list[Stored]] = {source: [] for source in sorted({load.source for load in live})}
+        for load in live:
+            found[load.source].append(load)
+        return found
 
     def late(self) -> dict[str, str]:
         """Sources that owe days inside the period for longer than their stated lag, each with a sentence."""
@@ -84,7 +99,9 @@ class Coverage:
         return found
 
     def lateness(self, name: str, loads: Sequence[Stored]) -> str:
-        """The sentence about a late source or account, or an empty text. A sample is never late."""
+        """The sentence about a late source or account, or an empty text. A sample is never late, nor is what
+        another reader took over from."""
+        loads = [load for load in loads if not load.superseded]
         end = complete_day(loads)
         if end is None or any(load.sample for load in loads):
             return ""
@@ -128,7 +145,21 @@ def read_coverage(
         Stored(*cast("tuple[str, str, str, str, datetime, int, int, int, int, date | None, bool]", row))
         for row in rows
     )
-    return Coverage(stored, period, today, {**stated_lags(), **(lags or {})})
+    return Coverage(_with_history(stored), period, today, {**stated_lags(), **(lags or {})})
+
+
+def _with_history(loads: Sequence[Stored]) -> tuple[Stored, ...]:
+    """Marks the loads of every reader but the one of the newest month, account by account."""
+    newest: dict[tuple[str, str], Stored] = {}
+    for load in loads:
+        key = (load.provider, load.account)
+        if key not in newest or newest[key].period < load.period:
+            newest[key] = load
+    last = {key: load.source for key, load in newest.items()}
+    return tuple(
+        load if load.source == last[load.provider, load.account] else replace(load, superseded=True)
+        for load in loads
+    )
 
 
 @cache

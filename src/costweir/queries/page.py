@@ -13,6 +13,9 @@ writes it again.
 Ask with `costweir ask ID [--by DIM]... [--where DIM=VALUE]... [--since D] [--until D] [--limit N]` or
 `GET /v1/answers/ID`. Every row has the dimensions asked for and `<basis>_cost`, a decimal string; over that field
 the rows and `other` add up to `total`, to the last digit. The first basis is the default.
+
+`as_of` and `complete_to` are per source, and name the sources that still deliver. Once another reader brings the
+newer months of a provider and account, the earlier reader is history there: it is not waited for and never late.
 """
 
 
