@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from costweir.control.audit import Audit
 from costweir.control.database import Database
 from costweir.control.directory import Budget, Customer, Directory, Entry, Origin, Plan
 from costweir.control.incidents import Incidents
+from costweir.control.replies import Replies
 from costweir.control.runs import Outcome, Run, Runs
+from costweir.control.tokens import SECRET_FILE, Tokens
 from costweir.control.views import SavedView, SavedViews
 
 if TYPE_CHECKING:
@@ -20,13 +24,19 @@ if TYPE_CHECKING:
 class Control:
     """What people set and the system remembers, in one SQLite file. Safe to use from several threads."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, folder: Path | None = None) -> None:
         self._database = database
         self._runs = Runs(database)
         self._directory = Directory(database)
         self._views = SavedViews(database)
         #: What is wrong now and who was told.
         self.incidents = Incidents(database)
+        #: Who may ask over the API.
+        self.tokens = Tokens(database, None if folder is None else folder / SECRET_FILE)
+        #: Who changed what.
+        self.audit = Audit(database)
+        #: What was answered to writes that may be repeated.
+        self.replies = Replies(database)
 
     @classmethod
     def open(cls, path: Path, *, read_only: bool = False) -> Self:
@@ -34,7 +44,7 @@ class Control:
 
         Marks the runs that a crash cut short as failed. Raises Unreachable, StoreLocked or Conflict.
         """
-        opened = cls(Database.open(path, read_only=read_only))
+        opened = cls(Database.open(path, read_only=read_only), folder=path.parent)
         if not read_only:
             opened._runs.fail_unfinished()
         return opened
@@ -43,6 +53,12 @@ class Control:
     def schema_version(self) -> int:
         """The number of migrations that the file has."""
         return self._database.version
+
+    @contextmanager
+    def transaction(self) -> Generator[None]:
+        """Makes everything that is changed inside one step: all of it is stored or nothing."""
+        with self._database.write():
+            yield
 
     def start_run(
         self, *, source: str, account: str = "", period: str = "", files: Sequence[str] = (), run_id: str = ""

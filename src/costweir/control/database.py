@@ -118,8 +118,15 @@ class Database:
 
     @contextmanager
     def write(self) -> Generator[Execute]:
-        """One transaction: all of it is stored or nothing. Raises NotAllowed on a read-only file."""
+        """One transaction: all of it is stored or nothing; inside another one of this thread it is part of that.
+
+        Raises NotAllowed on a read-only file.
+        """
         with self._lock:
+            # The lock is held, so an open transaction can only be our own caller's.
+            if self._connection.in_transaction:
+                yield Execute(self._connection)
+                return
             try:
                 self._connection.execute("BEGIN IMMEDIATE")
             except sqlite3.Error as error:
