@@ -54,9 +54,7 @@ class ExportDouble:
                 return Reply(json.dumps({"__type": "AccessDeniedException", "message": "no"}).encode(), 400)
             return Reply(json.dumps(getattr(self, operation)(json.loads(asked.body))).encode())
         assert asked.method == "GET"
-        _, bucket, key = (
-            unquote(asked.path).split("/", 2) if asked.path.count("/") > 1 else (*asked.path.split("/"), "")
-        )
+        bucket, _, key = unquote(asked.path).lstrip("/").partition("/")
         assert bucket == self.bucket
         return self.get(key, asked) if key else self.list(parse_qs(asked.query))
 
@@ -96,7 +94,8 @@ class ExportDouble:
         )
         more = at + self.page < len(shown)
         token = f"<NextContinuationToken>{at + self.page}</NextContinuationToken>" if more else ""
-        text = f"<ListBucketResult {NAMESPACE}><IsTruncated>{str(more).lower()}</IsTruncated>{token}{items}</ListBucketResult>"
+        cut = f"<IsTruncated>{str(more).lower()}</IsTruncated>"
+        text = f"<ListBucketResult {NAMESPACE}>{cut}{token}{items}</ListBucketResult>"
         return Reply(text.encode(), headers={"content-type": "application/xml"})
 
     def entry(self, key: str) -> str:

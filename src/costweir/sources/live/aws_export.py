@@ -1,8 +1,8 @@
 """AWS Data Exports and Cost and Usage Reports as a live source: found from their definition, read from S3.
 
 Of each month the newest complete execution is fetched, with the manifest that lists its files; a delivery that changes
-meanwhile is refused, so that files of two executions never meet. Layout (AWS Data Exports and CUR guides): exports lie at
-`<prefix>/<name>/data|metadata/BILLING_PERIOD=YYYY-MM/`, legacy reports at `<prefix>/<name>/YYYYMMDD-YYYYMMDD/`.
+meanwhile is refused, so that files of two executions never meet. Layout (AWS Data Exports and CUR guides): exports lie
+at `<prefix>/<name>/data|metadata/BILLING_PERIOD=YYYY-MM/`, legacy reports at `<prefix>/<name>/YYYYMMDD-YYYYMMDD/`.
 """
 
 from __future__ import annotations
