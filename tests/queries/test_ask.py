@@ -338,14 +338,14 @@ def test_a_sample_is_never_late_and_says_what_it_is(store: DuckDBWarehouse, tmp_
     assert "This is sample data." in answer.notes
 
 
-def test_a_provisional_day_is_noted_and_does_not_make_an_answer_incomplete(
+def test_a_day_of_an_open_invoice_is_noted_and_does_not_make_an_answer_incomplete(
     store: DuckDBWarehouse, tmp_path: Path
 ) -> None:
     bills.store(store, tmp_path, [bills.line(usage_date=date(2026, 11, 19))])
     answer = to_ask(store, "spend")
     assert answer.complete
-    assert any("provisional" in note for note in answer.notes)
-    assert not any("provisional" in note for note in to_ask(store, "spend", until=date(2026, 11, 1)).notes)
+    assert any("may be restated" in note for note in answer.notes)
+    assert not any("may be restated" in note for note in to_ask(store, "spend", until=date(2026, 11, 1)).notes)
 
 
 def test_quarantined_lines_in_scope_make_an_answer_incomplete(store: DuckDBWarehouse, tmp_path: Path) -> None:

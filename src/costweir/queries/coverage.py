@@ -1,5 +1,5 @@
-"""What the stored loads say about an answer: how fresh each source is, what is missing, provisional or only a
-sample."""
+"""What the stored loads say about an answer: how fresh each source is, what is missing, may be restated or is
+only a sample."""
 
 from __future__ import annotations
 
@@ -125,12 +125,12 @@ class Coverage:
         return [Excluded("quarantined", text, rows=lines)]
 
     def notes(self) -> list[str]:
-        """Sentences about late sources, provisional days and sample data."""
+        """Sentences about late sources, days of an open invoice and sample data."""
         notes = list(self.late().values())
         first = min(Month.of(self.today).first, self.today - timedelta(days=RESTATED_DAYS))
         asked_for = self.period.until is None or self.period.until > first
         if asked_for and any(load.last_day is not None and load.last_day >= first for load in self.loads):
-            notes.append(f"Days from {first} are provisional: their invoice is open and may be restated.")
+            notes.append(f"Days from {first} may be restated: their invoice is still open.")
         if any(load.sample for load in self.loads):
             notes.append("This is sample data.")
         return notes
