@@ -7,6 +7,7 @@ months are asked for, because a month is replaced as a whole.
 from __future__ import annotations
 
 import fcntl
+import json
 import random
 import shutil
 import tempfile
@@ -17,7 +18,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 from costweir.app.pull import Pull, pull_files
 from costweir.control import Outcome
@@ -30,6 +31,7 @@ from costweir.sources.live.source import Fetched, Report, Source, Window
 
 if TYPE_CHECKING:
     from costweir.config import Settings
+    from costweir.config.connections import Connection
     from costweir.control import Control
 
 Record = Mapping[str, object]
@@ -101,6 +103,30 @@ def whole_months(window: Window, today: date) -> Window:
     )
 
 
+@runtime_checkable
+class Remembers(Protocol):
+    """A source that reads what is new since it was last read: `state` is what it knew, and after `fetch` what it knows.
+
+    `reread` is `changed` for what is new, `window` for the days that were asked for.
+    """
+
+    state: Mapping[str, str]
+    reread: str
+
+
+def is_pulled_now(data_dir: Path, connection: str) -> bool:
+    """True while some process pulls the source."""
+    path = _lock_file(data_dir, connection)
+    if not path.exists():
+        return False
+    with path.open("a+") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
 class Runner:
     """Pulls sources for one data directory. `load` stores staged slots, here or through the server that runs."""
 
@@ -130,6 +156,9 @@ class Runner:
         window = needed if order.window is None else whole_months(order.window, today)
         with self._alone(source):
             _sweep(self._room())
+            if isinstance(source, Remembers):
+                source.state = json.loads(self._control.get(f"marks:{source.id}", "{}"))
+                source.reread = "changed" if order.window is None else "window"
             if order.dry_run:
                 return self._pull(source, window, order, report)
             started = replace(
@@ -148,8 +177,19 @@ class Runner:
                 remember_pull(self._control, replace(started, status="interrupted"))
                 raise
             caught_up = window.since <= needed.since and window.until >= needed.until
-            self._ended(started, rows, today if caught_up else covered)
+            self._ended(source, started, rows, today if caught_up else covered)
             return rows
+
+    def refused(self, row: Connection, error: Error) -> None:
+        """Logs that a source could not even be opened, for example because its library is missing."""
+        state = pull_state(self._control, row.id)
+        started = replace(
+            state,
+            first_seen=state.first_seen or self._instant(),
+            last_attempt=self._instant(),
+            status="running",
+        )
+        self._failed(row, started, error)
 
     def _pull(self, source: Source, window: Window, order: Order, report: Report | None) -> list[Record]:
         folder = Path(tempfile.mkdtemp(prefix=f"live-{source.id}-", dir=self._room()))
@@ -193,7 +233,7 @@ class Runner:
             "file_total": "0.00", "currency": "", "content_hash": "", "note": note, "connection": source.id,
         }  # fmt: skip
 
-    def _failed(self, source: Source, started: PullState, error: Exception) -> None:
+    def _failed(self, source: Source | Connection, started: PullState, error: Exception) -> None:
         known = error if isinstance(error, Error) else Error(f"{type(error).__name__}: {error}")
         text = f"{known.message} {known.hint}".strip()
         self._log(source.id, "failed", source=source.kind, note=text)
@@ -203,7 +243,9 @@ class Runner:
         )  # fmt: skip
         remember_pull(self._control, failed)
 
-    def _ended(self, started: PullState, rows: Sequence[Record], covered: date | None) -> None:
+    def _ended(
+        self, source: Source, started: PullState, rows: Sequence[Record], covered: date | None
+    ) -> None:
         broken = [str(row["note"]) for row in rows if row["status"] == "failed"]
         ended = replace(
             started,
@@ -215,6 +257,9 @@ class Runner:
             last_success=started.last_success if broken else self._instant(),
             covered_on=started.covered_on if broken or covered is None else covered.isoformat(),
         )
+        # Kept only now: what is marked as read before it is loaded would never be read again.
+        if isinstance(source, Remembers) and not broken:
+            self._control.put(f"marks:{source.id}", json.dumps(source.state))
         remember_pull(self._control, ended)
 
     def _log(self, connection: str, status: Any, *, source: str, note: str) -> str:
@@ -233,9 +278,9 @@ class Runner:
     @contextmanager
     def _alone(self, source: Source) -> Generator[None]:
         """Holds the lock of a source; the kernel drops it with the process, so a crash leaves nothing behind."""
-        folder = self._settings.data_dir / "locks"
-        folder.mkdir(parents=True, exist_ok=True)
-        with (folder / f"{source.id}.lock").open("a+") as handle:
+        path = _lock_file(self._settings.data_dir, source.id)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a+") as handle:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -244,6 +289,10 @@ class Runner:
                     hint="Wait for it to end; `costweir runs` shows what it loaded.",
                 ) from None
             yield
+
+
+def _lock_file(data_dir: Path, connection: str) -> Path:
+    return data_dir / "locks" / f"{connection}.lock"
 
 
 def _fetch(source: Source, window: Window, folder: Path, report: Report | None) -> Fetched:

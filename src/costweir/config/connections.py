@@ -29,17 +29,15 @@ _SHARED = frozenset({"id", "kind", "enabled", "every", "all_services"})
 
 #: The options that each kind of source takes besides those of every source; the first ones are required.
 SOURCE_OPTIONS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "aws-ce": ((), ("region", "profile", "role_arn", "access_key_env", "secret_key_env", "session_token_env",
-                    "base_url", "customer_tag", "metric", "max_pages")),
-    "aws-export": (("url",), ("region", "profile", "role_arn", "access_key_env", "secret_key_env",
-                              "session_token_env", "base_url", "export")),
-    "gcp-bigquery": (("tables",), ("project", "location", "credentials_env", "base_url", "maximum_bytes")),
-    "azure-query": (("scope",), ("tenant_id", "client_id", "client_secret_env", "base_url", "login_url",
-                                 "customer_tag", "metric", "max_pages")),
+    "aws-ce": ((), ("customer_tag", "max_pages", "region", "profile", "base_url")),
+    "aws-export": ((), ("url", "export", "region", "profile", "base_url")),
+    "gcp-bigquery": (("tables",), ("project", "location", "credentials_env", "maximum_bytes", "base_url")),
+    "azure-query": (("scope",), ("account", "cost", "tenant_id", "client_id", "client_secret_env", "base_url",
+                                 "login_url")),
     "azure-export": (("url",), ("tenant_id", "client_id", "client_secret_env", "access_key_env", "base_url",
                                 "login_url")),
-    "openai": ((), ("api_key_env", "base_url", "max_pages")),
-    "anthropic": ((), ("api_key_env", "base_url", "max_pages")),
+    "openai": ((), ("organization", "api_key_env", "base_url")),
+    "anthropic": ((), ("organization", "api_key_env", "base_url")),
 }  # fmt: skip
 
 #: The variables that hold a kind's key when the file names none.
@@ -66,9 +64,9 @@ class Connection(Section):
     all_services: bool = False
     """Keep every service, not only AI."""
     url: BucketUrl | None = None
-    """Where an export is delivered, such as `s3://bucket/prefix` or `az://account/container/path`."""
+    """Where an export is delivered: `az://account/container/path`, or `s3://bucket/prefix` where AWS has several."""
     export: str | None = None
-    """Name of the AWS export whose definition says where it is delivered."""
+    """Name of the AWS export, whose definition says where it is delivered; empty means the only one there is."""
     tables: tuple[str, ...] | None = None
     """BigQuery tables of the billing export, as `project.dataset.table`; one for each billing account."""
     project: str | None = None
@@ -77,22 +75,20 @@ class Connection(Section):
     """Location of the BigQuery dataset, such as `EU`."""
     scope: str | None = None
     """Azure scope, such as `/subscriptions/ID`."""
+    account: str | None = None
+    """Account that the months are stored under; give the one of an export of the same bill, so that they meet."""
+    organization: str | None = None
+    """Account that the months are stored under, and must not change; empty means the id."""
     customer_tag: str | None = None
-    """Tag that names the customer."""
-    metric: Literal["unblended", "net_amortized", "actual", "amortized"] | None = None
-    """Which cost is read where an API offers several."""
+    """Cost allocation tag that names the customer."""
+    cost: Literal["actual", "amortized"] | None = None
+    """Whether commitments count when they are bought or when they are used; empty means `actual`."""
     region: str | None = None
-    """AWS region."""
+    """AWS region of the export's bucket or definition."""
     profile: str | None = None
-    """AWS profile."""
-    role_arn: str | None = None
-    """AWS role to assume."""
+    """AWS profile; empty means what the AWS tools find: environment, default profile, role of the machine."""
     access_key_env: EnvironmentName | None = None
-    """Variable with the access key; empty means what the provider's library finds by itself."""
-    secret_key_env: EnvironmentName | None = None
-    """Variable with the secret key."""
-    session_token_env: EnvironmentName | None = None
-    """Variable with the session token."""
+    """Variable with the access key of the storage account, in place of a login."""
     credentials_env: EnvironmentName | None = None
     """Variable with the path of a Google credentials file; empty means the application default."""
     tenant_id: str | None = None
@@ -126,6 +122,8 @@ class Connection(Section):
 
     @model_validator(mode="after")
     def _options_fit_the_kind(self) -> Connection:
+        if self.id in ("files", "all"):
+            raise ValueError(f"id {self.id!r} is a word of `costweir pull`; take another")
         required, optional = SOURCE_OPTIONS[self.kind]
         _check_options(self, required, {*required, *optional, *_SHARED})
         return self
@@ -191,8 +189,5 @@ def _check_options(row: Connection | Channel, required: tuple[str, ...], allowed
     if foreign:
         raise ValueError(f"{foreign[0]} is not an option of {kind}")
     missing = [shown[name] for name in required if not getattr(row, name)]
-    # An export may also be found by its definition.
-    if missing == ["url"] and getattr(row, "export", None):
-        return
     if missing:
         raise ValueError(f"{kind} needs {missing[0]}")

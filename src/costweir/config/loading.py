@@ -48,14 +48,17 @@ def load(
     path: Path | None = None,
     environ: Mapping[str, str] | None = None,
     overrides: Mapping[str, str] | None = None,
+    source: Mapping[str, object] | None = None,
 ) -> Settings:
     """The settings. `path` is what `--config` says and `overrides` maps dotted keys to what other flags say.
+    `source` is one more row of `sources`, in place of the one with its id.
 
     Flags go before `COSTWEIR_` variables, these before the names of other tools, these before the file, and
     the file before the defaults. Raises ConfigError for the first thing that is wrong, and says how many more
     there are.
     """
-    settings, problems = _read(path, os.environ if environ is None else environ, overrides or {})
+    environ = os.environ if environ is None else environ
+    settings, problems = _read(path, environ, overrides or {}, source)
     if settings is None:
         first = problems[0]
         more = f" (1 of {len(problems)} problems.)" if len(problems) > 1 else ""
@@ -102,7 +105,10 @@ def _find(path: Path | None, environ: Mapping[str, str], data_dir: Path) -> Path
 
 
 def _read(
-    path: Path | None, environ: Mapping[str, str], overrides: Mapping[str, str]
+    path: Path | None,
+    environ: Mapping[str, str],
+    overrides: Mapping[str, str],
+    source: Mapping[str, object] | None = None,
 ) -> tuple[Settings | None, list[Problem]]:
     data_dir, data_dir_origin = data_dir_of(environ, overrides)
     draft = _Draft(file=_find(path, environ, data_dir))
@@ -117,6 +123,10 @@ def _read(
     for key, value in overrides.items():
         if key != "data_dir":
             draft.put(key, value, COMMAND_LINE)
+    if source is not None:
+        held = draft.values.get("sources")
+        others = [row for row in cast("list[Any]", held) if _id(row) != source["id"]] if held else []
+        draft.put("sources", [*others, source], COMMAND_LINE)
     settings = _validate(draft)
     if settings is None or draft.problems:
         return None, draft.problems
@@ -128,6 +138,10 @@ def _read(
         name: SecretStr(environ[name]) for name in names if environ.get(name)
     }
     return settings, []
+
+
+def _id(row: object) -> object:
+    return cast("dict[str, object]", row).get("id") if isinstance(row, dict) else None
 
 
 def _read_file(draft: _Draft, file: Path) -> None:
