@@ -22,6 +22,7 @@ from starlette.types import ASGIApp
 from costweir import __version__
 from costweir.app.desk import LocalDesk
 from costweir.app.locks import SERVER_FILE, ServerLock, admin_token, write_server_file
+from costweir.app.schedule import Schedule
 from costweir.errors import Conflict, Unreachable, UsageError
 from costweir.web.access import Access, Keys
 from costweir.web.api import Writes, api_routes
@@ -119,8 +120,11 @@ async def _run(
     apps["web"] = _web(desk, settings=settings, faces=faces, keys=keys, drain=drain)
     servers = {name: uvicorn.Server(_uvicorn(apps[name])) for name in sockets}
 
+    schedule = Schedule(desk, settings)
+
     def stop() -> None:
         drain.set()
+        schedule.halt()
         for server in servers.values():
             server.should_exit = True
 
@@ -133,7 +137,11 @@ async def _run(
     described = {"pid": os.getpid(), "version": __version__, **urls}
     write_server_file(settings.data_dir, {**described, "admin_token_file": str(token_file.resolve())})
     _announce(urls["web"], keys, faces)
-    await asyncio.gather(*tasks)
+    schedule.start()
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        schedule.stop()
 
 
 def _web(desk: LocalDesk, *, settings: Settings, faces: Faces, keys: Keys, drain: asyncio.Event) -> ASGIApp:
