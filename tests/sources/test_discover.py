@@ -109,16 +109,17 @@ class TestLegacyManifests:
         write(root, f"{self.MONTH}/copy-Manifest.json", self.manifest(NEW, "report-1.csv.gz"))
         assert len(discover([str(root)], work=work).files) == 1
 
-    def test_two_runs_without_a_top_manifest_are_refused(self, root: Path, work: Path) -> None:
+    def test_of_two_runs_without_a_top_manifest_both_go_on_to_where_their_slots_are_known(
+        self, root: Path, work: Path
+    ) -> None:
         for run in (OLD, NEW):
             write(root, f"{self.MONTH}/{run}/report-1.csv.gz", run)
             write(root, f"{self.MONTH}/{run}/report-Manifest.json", self.manifest(run, "report-1.csv.gz"))
 
         found = discover([str(root)], work=work)
 
-        assert found.files == []
-        assert len(found.refused) == 2
-        assert "2 runs of one month" in found.refused[0][1].message
+        assert sorted(item.bill.run for item in found.files) == [OLD, NEW]
+        assert found.refused == []
 
     def test_a_part_that_is_not_there_makes_the_bill_incomplete(self, root: Path, work: Path) -> None:
         write(root, f"{self.MONTH}/{NEW}/report-1.csv.gz")
@@ -164,6 +165,16 @@ class TestDataExports:
             write(root, f"exp/data/BILLING_PERIOD=2026-10/{run}/1.parquet", run)
         (only,) = discover([str(root)], work=work).files
         assert "2026-10-21" in str(only.local)
+
+    def test_of_manifests_in_the_folders_of_the_runs_the_newest_counts(self, root: Path, work: Path) -> None:
+        month = "BILLING_PERIOD=2026-10"
+        for run in ("20261021T000000Z-a", "20261020T000000Z-b"):
+            key = f"exp/data/{month}/{run}/1.parquet"
+            write(root, key, run)
+            text = json.dumps({"executionId": run, "dataFiles": [f"s3://bucket/{key}"]})
+            write(root, f"exp/metadata/{month}/{run}/exp-Manifest.json", text)
+        (only,) = discover([str(root)], work=work).files
+        assert only.bill.run == "20261021T000000Z-a"
 
 
 def test_an_azure_manifest_gives_its_files_their_run(root: Path, work: Path) -> None:

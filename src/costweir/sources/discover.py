@@ -1,5 +1,5 @@
 """Finds bill files behind paths, folders, globs and URLs. Manifests decide which run of a month counts, and
-a content that lies there twice is read once."""
+a content that lies there twice in one run is read once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 
 from costweir.errors import SourceRejected, UsageError
 from costweir.sources.formats.format import BillFile
-from costweir.sources.manifests import Manifest, place_of, read_manifest
+from costweir.sources.manifests import Manifest, place_of, read_manifest, stamp_of
 from costweir.sources.objects import fetch, is_url
 
 #: Files that lie next to bills and are none. A file that is named by itself is always looked into.
@@ -97,21 +97,15 @@ def _chosen(every: Sequence[Found], manifests: Mapping[int, Manifest]) -> Discov
 
 
 def _choose(files: list[Found], manifests: list[Manifest], result: Discovery, *, month: str) -> None:
-    """Keeps the files of the run that counts. The manifest nearest to the month's own folder names it."""
+    """Keeps the files of the run that counts. The manifest nearest to the month's own folder names it; where
+    several runs are left, the slots they feed decide."""
     files = [_of_run(item, manifests) for item in files]
     binding = [manifest for manifest in manifests if manifest.kind == "aws"]
     if not binding:
-        _without_manifest(files, result, month=month)
+        result.files.extend(_newest_folder(files) if month else files)
         return
     least = min(manifest.depth for manifest in binding)
-    top = [manifest for manifest in binding if manifest.depth == least]
-    if len({manifest.run for manifest in top}) > 1 and month:
-        _refuse(
-            files,
-            result,
-            f"{len(top)} runs of one month lie side by side and no manifest says which one counts.",
-        )
-        return
+    top = _newest_manifest([manifest for manifest in binding if manifest.depth == least])
     listed = [item for item in files if any(manifest.lists(item.bill.path) for manifest in top)]
     missing = [name for manifest in top for name in manifest.absent([item.bill.path for item in listed])]
     if missing and listed:
@@ -123,22 +117,24 @@ def _choose(files: list[Found], manifests: list[Manifest], result: Discovery, *,
         result.files.extend(item for item in files if item not in listed)
 
 
-def _without_manifest(files: list[Found], result: Discovery, *, month: str) -> None:
-    """Of runs in folders named by their time the newest counts; of other runs nobody can say."""
-    runs = {place_of(item.bill.path).run for item in files}
-    aws_month = bool(month) and len(runs) > 1 and all(runs) and not any(item.bill.run_at for item in files)
-    if not aws_month or not month.startswith(("BILLING_PERIOD", "billing_period")):
-        result.files.extend(files)
-        return
-    if not all(re.match(r"\d{4}-?\d{2}-?\d{2}", run) for run in runs):
-        _refuse(
-            files,
-            result,
-            f"{len(runs)} runs of one month lie side by side and no manifest says which one counts.",
-        )
-        return
-    newest = max(runs)
-    result.files.extend(item for item in files if place_of(item.bill.path).run == newest)
+def _newest_manifest(manifests: list[Manifest]) -> list[Manifest]:
+    """Those of the newest run, where the folders of all runs are named by their time; else all."""
+    times = [stamp_of(place_of(manifest.path).run) for manifest in manifests]
+    newest = max((time for time in times if time is not None), default=None)
+    if newest is None or None in times:
+        return manifests
+    return [manifest for manifest, time in zip(manifests, times, strict=True) if time == newest]
+
+
+def _newest_folder(files: list[Found]) -> list[Found]:
+    """The files of the newest run where AWS names the folders of all runs by their time; else all."""
+    if any(item.bill.run_at or not place_of(item.bill.path).month[:1].isalpha() for item in files):
+        return files
+    times = [stamp_of(place_of(item.bill.path).run) for item in files]
+    newest = max((time for time in times if time is not None), default=None)
+    if newest is None or None in times:
+        return files
+    return [item for item, time in zip(files, times, strict=True) if time == newest]
 
 
 def _refuse(files: Iterable[Found], result: Discovery, message: str) -> None:
@@ -155,10 +151,13 @@ def _of_run(item: Found, manifests: Sequence[Manifest]) -> Found:
 
 
 def _once(files: Iterable[Found]) -> Iterator[Found]:
-    seen: set[str] = set()
+    """Each content once in each run: what two runs share must not be missing from the newer one."""
+    seen: set[tuple[object, ...]] = set()
     for item in files:
-        if item.bill.content_hash not in seen:
-            seen.add(item.bill.content_hash)
+        place = place_of(item.bill.path)
+        key = (*place.group, item.bill.run or place.tail[:-1]) if place.month else (item.bill.run,)
+        if (*key, item.bill.content_hash) not in seen:
+            seen.add((*key, item.bill.content_hash))
             yield item
 
 

@@ -38,6 +38,23 @@ class Place:
         return self.tail[0] if self.month and len(self.tail) > 1 else ""
 
 
+#: `20261003T060000Z-id`, `2026-11-01T06:00:00.000Z-id` and `202610050500/id`: when a run was, in its folder.
+_STAMP = re.compile(
+    r"(20\d\d)-?(\d\d)-?(\d\d)(?:[T_ ]?(\d\d)[:-]?(\d\d)(?:[:-]?(\d\d))?(?:\.\d+)?Z?)?(?:[-_/].*)?"
+)
+
+
+def stamp_of(run: str) -> datetime | None:
+    """When a run was by the name of its folder, in UTC, or None when the name does not start with a time."""
+    found = _STAMP.fullmatch(run)
+    if found is None:
+        return None
+    try:
+        return datetime(*(int(part or 0) for part in found.groups()), tzinfo=UTC)  # pyright: ignore[reportArgumentType]
+    except ValueError:
+        return None
+
+
 def place_of(path: PurePosixPath) -> Place:
     """Where a file lies. Data exports keep data and metadata in twin folders; both are one export."""
     parts = path.parts

@@ -20,11 +20,12 @@ from costweir.errors import Error, SourceRejected
 from costweir.sources.attribution import AttributionRules
 from costweir.sources.discover import Discovery, Found, discover
 from costweir.sources.formats.format import Format
-from costweir.sources.staging import meanings, rows
+from costweir.sources.staging import meanings, rows, runs
 from costweir.sources.staging.meanings import Asked, Key, Knows
 from costweir.sources.staging.opening import Opened
 from costweir.sources.staging.reading import BillRead, Reader, explained
 from costweir.sources.staging.result import Progress, Rejected, Staged, StageOptions
+from costweir.sources.staging.runs import SlotKey
 from costweir.sources.staging.writing import Writer
 
 #: Part of every rules hash: raise it when the mapping of columns changes what a load would give.
@@ -35,8 +36,6 @@ _FULL_WORDS = ("No space left", "Disk quota exceeded", "File too large", "max_te
 
 
 _NUMBERS = re.compile(r"[0-9a-f]{8}[0-9a-f-]*|\d+")
-
-SlotKey = tuple[str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +60,8 @@ class Job:
     #: What is known of rejected files: the slots they would have fed, and what their neighbours are called.
     broken_slots: set[SlotKey] = field(default_factory=set[SlotKey])
     broken_names: dict[str, str] = field(default_factory=dict[str, str])
+    #: Slots that would be counted twice, each with the sentence and the hint.
+    refused_slots: dict[SlotKey, tuple[str, str]] = field(default_factory=dict[SlotKey, tuple[str, str]])
 
     def run(self, paths: Sequence[str]) -> Staged:
         """Stages every file that can be. Raises SourceRejected when there is nothing to stage."""
@@ -162,7 +163,7 @@ class Job:
         for slot, kinds in sources.items():
             if len(kinds) > 1:
                 self.broken_slots.add(slot)
-        left = list(bills)
+        left = self._settled(connection, bills)
         while True:
             out = [(bill, why) for bill in left if (why := self._why_incomplete(bill, sources))]
             if not out:
@@ -173,6 +174,17 @@ class Job:
             for bill, _ in out:
                 self.broken_slots |= bill.slots
 
+    def _settled(self, connection: duckdb.DuckDBPyConnection, bills: Sequence[BillRead]) -> list[BillRead]:
+        """Without the runs that a newer one supersedes; notes the slots of which that cannot be told."""
+        settled = runs.settle(connection, bills)
+        for refused in settled.refused:
+            self.broken_slots.add(refused.slot)
+            self.refused_slots[refused.slot] = (refused.message, refused.hint)
+        for bill in bills:
+            if gone := settled.dropped.get(bill.number):
+                bill.leave_out(connection, gone)
+        return [bill for bill in bills if bill.slots or bill.number not in settled.dropped]
+
     def _why_incomplete(self, bill: BillRead, sources: Mapping[SlotKey, set[str]]) -> tuple[str, str] | None:
         twice = next((slot for slot in sorted(bill.slots) if len(sources[slot]) > 1), None)
         if twice is not None:
@@ -181,6 +193,9 @@ class Job:
                 f"The bill of {' '.join(twice)} was given as {kinds}, and adding both would count it twice.",
                 "Give one of the two exports.",
             )
+        said = next((slot for slot in sorted(bill.slots) if slot in self.refused_slots), None)
+        if said is not None:
+            return self.refused_slots[said]
         broken = next((slot for slot in sorted(bill.slots) if slot in self.broken_slots), None)
         neighbour = self.broken_names.get(_family(bill.full_name), "")
         if broken is None and not neighbour:

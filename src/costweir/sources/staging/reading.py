@@ -57,6 +57,18 @@ class BillRead:
         return self.file.path.name
 
 
+    def leave_out(self, connection: duckdb.DuckDBPyConnection, gone: set[tuple[str, str, str]]) -> None:
+        """Takes the rows of the slots `gone` out of everything that is counted and written of this file."""
+        self.slots -= gone
+        tests = [
+            " AND ".join(f"{name} = {literal(value)}" for name, value in zip(rows.SLOT, slot, strict=True))
+            for slot in sorted(gone)
+        ]
+        out = f"coalesce({' OR '.join(f'({test})' for test in tests)}, false)"
+        connection.execute(f"DELETE FROM {self.census} WHERE {out}")
+        self.view, self.known = (f"(SELECT * FROM {view} WHERE NOT {out})" for view in (self.view, self.known))
+
+
 @dataclass(frozen=True, slots=True)
 class Reader:
     """Reads one file at a time. `source` is what the user asked for, `rates` are US dollars for one unit."""
