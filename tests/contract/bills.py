@@ -53,6 +53,8 @@ def line(**given: Any) -> dict[str, Any]:
     for basis in ("billed", "effective", "list", "contracted"):
         amount = row[f"{basis}_cost"]
         row[f"x_{basis}_usd"] = None if rate is None or amount is None else amount * rate
+    credit = row["x_credit_cost"]
+    row["x_credit_usd"] = None if rate is None or credit is None else credit * rate
     return row
 
 

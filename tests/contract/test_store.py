@@ -60,12 +60,40 @@ def test_migrating_twice_changes_nothing(warehouse: Warehouse) -> None:
     assert [row[0] for row in versions] == [step.version for step in schema.migrations()]
 
 
-def test_a_store_from_the_future_is_refused(warehouse: Warehouse, reopen: Opener) -> None:
-    if hasattr(warehouse, "_connection"):
-        warehouse._connection.execute("INSERT INTO schema_version VALUES (999, 'future', '2030-01-01')")
+def run_on(store: Warehouse, statement: str) -> None:
+    """Writes past the port, as an earlier version did."""
+    if hasattr(store, "_connection"):
+        store._connection.execute(statement)
     else:
-        with warehouse._transaction() as connection:  # type: ignore[attr-defined]
-            connection.execute("INSERT INTO schema_version VALUES (999, 'future', '2030-01-01')")
+        with store._transaction() as connection:  # type: ignore[attr-defined]
+            connection.execute(statement)
+
+
+def test_credits_that_are_stored_get_their_us_dollars_when_the_store_is_brought_forward(
+    reopen: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, steps = reopen(), schema.migrations()
+    monkeypatch.setattr(schema, "migrations", lambda: steps[:2])
+    store.migrate()
+    old = bills.line(cost="3", x_credit_cost=Decimal(-1))
+    named = {name: value for name, value in old.items() if value is not None and name != "x_credit_usd"}
+    values = ", ".join(f"'{value}'" for value in named.values())
+    for currency in ("USD", "EUR"):
+        run_on(
+            store,
+            f"INSERT INTO charges ({', '.join(named)}) VALUES ({values.replace('USD', currency)})",
+        )
+    monkeypatch.undo()
+    store.migrate()
+    found = store.query(
+        "SELECT f.billing_currency AS c, f.x_credit_usd AS u FROM charges_facts AS f ORDER BY c"
+    ).rows
+    assert found == (("EUR", None), ("USD", Decimal(-1)))
+    store.close()
+
+
+def test_a_store_from_the_future_is_refused(warehouse: Warehouse, reopen: Opener) -> None:
+    run_on(warehouse, "INSERT INTO schema_version VALUES (999, 'future', '2030-01-01')")
     with pytest.raises(Conflict, match="schema version 999"):
         warehouse.migrate()
 

@@ -218,6 +218,15 @@ def test_a_line_without_a_list_cost_is_counted_as_left_out(store: DuckDBWarehous
     assert [(item.reason, item.rows) for item in answer.excluded] == [("no_list_cost", 1)]
 
 
+def test_credits_are_in_the_currency_of_the_answer(store: DuckDBWarehouse, tmp_path: Path) -> None:
+    euros = bills.line(cost="4", rate=Decimal("1.5"), billing_currency="EUR", x_credit_cost=Decimal(-2))
+    bills.store(store, tmp_path, [euros, bills.line(cost="1", x_credit_cost=Decimal("-0.5"))])
+    (row,) = to_ask(store, "credits").rows
+    assert (row["billed_cost"], row["credit_cost"], row["before_credits_cost"]) == ("7.00", "-3.50", "10.50")
+    (row,) = to_ask(store, "credits", currency="EUR").rows
+    assert (row["billed_cost"], row["credit_cost"]) == ("4.00", "-2.00")
+
+
 def test_untagged_is_a_row(store: DuckDBWarehouse, tmp_path: Path) -> None:
     bills.store(store, tmp_path, [bills.line(cost="1"), bills.line(cost="3", x_customer="untagged")])
     rows = to_ask(store, "spend", "customer").rows
@@ -345,7 +354,9 @@ def test_a_day_of_an_open_invoice_is_noted_and_does_not_make_an_answer_incomplet
     answer = to_ask(store, "spend")
     assert answer.complete
     assert any("may be restated" in note for note in answer.notes)
-    assert not any("may be restated" in note for note in to_ask(store, "spend", until=date(2026, 11, 1)).notes)
+    assert not any(
+        "may be restated" in note for note in to_ask(store, "spend", until=date(2026, 11, 1)).notes
+    )
 
 
 def test_quarantined_lines_in_scope_make_an_answer_incomplete(store: DuckDBWarehouse, tmp_path: Path) -> None:

@@ -241,6 +241,19 @@ class TestCurrencies:
         found = {row["billing_currency"]: row["x_billed_usd"] for row in stager.charges(staged)}
         assert found["EUR"] == Decimal("0.099")
 
+    def test_a_credit_has_its_us_dollars_at_the_rate_of_its_line(
+        self, stager: Any, as_csv: Csv, tmp_path: Path, nova: Line
+    ) -> None:
+        path = tmp_path / "bill.csv"
+        credit = {"lineItem/LineItemType": "Credit", "lineItem/UnblendedCost": "-0.04"}
+        lines = [nova, nova | credit, nova | credit | {"lineItem/CurrencyCode": "EUR"}]
+        path.write_text(as_csv(lines))
+
+        staged = stager(path, rates={"EUR": Decimal("1.1")})
+
+        found = {(row["billing_currency"], row["x_credit_usd"]) for row in stager.charges(staged)}
+        assert found == {("EUR", Decimal("-0.044")), ("USD", Decimal("-0.04")), ("USD", None)}
+
 
 class TestPacking:
     @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])

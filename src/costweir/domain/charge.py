@@ -168,6 +168,8 @@ CHARGE_COLUMNS: tuple[Column, ...] = (
     _c("usage_hour", "int", meaning="UTC hour 0-23", required=True),
     _c("iso_dow", "int", meaning="Monday 1 to Sunday 7", required=True),
     _c("usage_month", "text", meaning="YYYY-MM of usage_date", required=True),
+    # a table that grows gets a column at its end, so this order is that of the migrations
+    _c("x_credit_usd", "money", meaning="x_credit_cost in USD"),
 )
 
 CHARGE_COLUMN_NAMES: tuple[str, ...] = tuple(column.name for column in CHARGE_COLUMNS)

@@ -19,8 +19,6 @@ _LINE_ORDER = (
     "m_native_cost", "m_native_currency", "m_sku_text", "m_quantity", "m_pricing_unit", "m_tokens",
     "m_charge_category", "m_resource", "m_mapping_rule", "m_customer_rule", "m_source", "m_file", "m_run_id",
 )  # fmt: skip
-#: Credits are stored in the bill's currency only.
-_CREDIT_USD = "CASE WHEN f.billing_currency = 'USD' THEN f.x_credit_cost ELSE 0 END"
 
 #: Cost columns of each basis: in the bill's currency, in US dollars, and the count of lines that have none.
 COST_COLUMNS: Mapping[str, tuple[str, str, str]] = {
@@ -110,7 +108,7 @@ def fill(
         "lines": _order(selection, _LINE_ORDER),
         "cost": selection.cost, "native": native, "usd": usd,
         "missing": missing,
-        "credit": _CREDIT_USD if in_usd else "f.x_credit_cost",
+        "credit": "x_credit_usd" if in_usd else "x_credit_cost",
         **{basis: columns[1] if in_usd else columns[0] for basis, columns in COST_COLUMNS.items()},
     }  # fmt: skip
     if selection.currency and not in_usd and facts != "calls":

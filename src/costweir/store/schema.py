@@ -61,8 +61,8 @@ ROLLUP_GRAIN: Mapping[str, str] = {
 }  # fmt: skip
 ROLLUP_SUMS = (
     "billed_cost", "effective_cost", "list_cost", "contracted_cost", "x_credit_cost", "x_billed_usd",
-    "x_effective_usd", "x_list_usd", "x_contracted_usd", "x_tokens", "line_count", "without_list",
-    "without_contracted",
+    "x_effective_usd", "x_list_usd", "x_contracted_usd", "x_credit_usd", "x_tokens", "line_count",
+    "without_list", "without_contracted",
 )  # fmt: skip
 
 SLOT_FILTER = "x_provider = $provider AND x_account = $account AND x_period = $period"

@@ -9,13 +9,13 @@
 -- ratios:
 --   share: {of: cost, per: total}
 -- answers: [GAP-02, RPT-03]
--- notes: credit_cost are credits inside usage lines; a US-dollar answer has it for bills in US dollars only.
+-- notes: credit_cost are credits inside usage lines, in the currency of the answer.
 -- ---
 SELECT
   {dims}
   COALESCE(SUM(f.{cost}), 0) AS m_cost,
-  COALESCE(SUM({credit}), 0) AS m_credit_cost,
-  COALESCE(SUM(f.{cost}), 0) - COALESCE(SUM({credit}), 0) AS m_before_credits_cost,
+  COALESCE(SUM(f.{credit}), 0) AS m_credit_cost,
+  COALESCE(SUM(f.{cost}), 0) - COALESCE(SUM(f.{credit}), 0) AS m_before_credits_cost,
   COALESCE(SUM(f.line_count), 0) AS m_lines
 FROM {facts}
 WHERE {where}

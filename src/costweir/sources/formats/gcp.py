@@ -134,6 +134,7 @@ def _costs(it: _Line) -> dict[str, str]:
         "contracted_unit_price": it.unit_price("price.effective_price"),
         "x_credit_cost": it.credits,
         "x_credits": f"nullif({it.at.json('credits')}::VARCHAR, '[]')" if it.at.has("credits") else "NULL",
+        "x_credit_usd": it.usd(it.credits),
         "x_billed_usd": it.usd(it.billed),
         "x_effective_usd": it.usd(it.billed),
         "x_list_usd": it.usd(it.listed),

@@ -34,7 +34,7 @@ def is_export(header: Header) -> bool:
 def columns(header: Header) -> Mapping[str, str]:
     """The charge columns of a FOCUS export of Google Cloud."""
     at, nested = Columns(header), Nested(header)
-    base = dict(focus.columns(header))
+    base = {**focus.columns(header), "x_credit_cost": credit_sum(nested, "x_Credits")}
     rate = at.money("x_CurrencyConversionRate")
 
     def usd(cost: str) -> str:
@@ -67,10 +67,10 @@ def columns(header: Header) -> Mapping[str, str]:
         "x_usage_type": at.text("ChargeDescription", "SkuMeter"),
         "x_operation": at.text("x_ServiceId"),
         "x_line_type": at.text("x_CostType", "ChargeCategory"),
-        "x_credit_cost": credit_sum(nested, "x_Credits"),
         "x_credits": f"nullif({nested.json('x_Credits')}::VARCHAR, '[]')"
         if nested.has("x_Credits")
         else "NULL",
+        "x_credit_usd": usd("x_credit_cost"),
         "x_billed_usd": usd("billed_cost"),
         "x_effective_usd": usd("effective_cost"),
         "x_list_usd": usd("list_cost"),

@@ -237,6 +237,12 @@ def _decided(source: str, file: str, rules: AttributionRules) -> dict[str, str]:
             f"CASE WHEN billing_currency = 'USD' THEN {cost} "
             f"ELSE coalesce(x_{name}_usd, try({cost} * usd_rate)) END"
         )
+    # A line that is a credit as a whole has its own dollars; the rate of the bill would round them once more.
+    decided["x_credit_usd"] = (
+        "CASE WHEN billing_currency = 'USD' THEN x_credit_cost "
+        f"WHEN x_credit_cost = billed_cost THEN {decided['x_billed_usd']} "
+        "ELSE coalesce(x_credit_usd, try(x_credit_cost * usd_rate)) END"
+    )
     for field in FIELDS:
         decided[f"x_{field}"] = member_sql(f"for_{field}")
         decided[f"x_{field}_rule"] = name_sql(f"for_{field}", rules.of(field))
