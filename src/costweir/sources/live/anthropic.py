@@ -122,7 +122,7 @@ class Anthropic:
             account = self._account(api)
             lines = list(self._costs(api, Window(today - timedelta(days=30), today + _DAY), []))
         except Error as error:
-            finding = Finding(ok=False, text=error.message, hint=error.hint)
+            finding = Finding.of(error)
             return Checked((finding,), self.organization)
         days = sorted({line.key.day for line in lines if line.cost})
         found = f"The last 31 days have {len(lines)} lines." if days else "The last 31 days have no costs."

@@ -115,12 +115,12 @@ class CostExplorer:
         try:
             account = self._account()
         except Error as error:
-            return Checked((Finding(ok=False, text=error.message, hint=error.hint),))
+            return Checked((Finding.of(error),))
         signed = Finding(ok=True, text=f"Signed in to account {account}.")
         try:
             first, last = self._extent()
         except Error as error:
-            return Checked((signed, Finding(ok=False, text=error.message, hint=error.hint)), account)
+            return Checked((signed, Finding.of(error)), account)
         found = f"It has costs from {first} to {last}." if first else "It has no costs yet."
         paid = f"This check cost {PAGE_USD} USD; each page of a fetch costs the same, at most {self.max_pages} pages."
         findings = (signed, Finding(ok=True, text=found), Finding(ok=True, text=paid))

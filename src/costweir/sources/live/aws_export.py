@@ -107,7 +107,7 @@ class S3Export:
             )
             months = sorted(self._delivered(found))
         except Error as error:
-            return Checked((*findings, Finding(ok=False, text=error.message, hint=error.hint)))
+            return Checked((*findings, Finding.of(error)))
         if not months:
             hint = "The first delivery takes up to a day."
             return Checked((*findings, Finding(ok=False, text="Nothing has been delivered yet.", hint=hint)))

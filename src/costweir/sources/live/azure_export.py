@@ -77,7 +77,7 @@ class AzureExport:
             blobs = self._blobs()
             choice = self._choose(blobs, None)
         except Error as error:
-            return Checked((Finding(ok=False, text=error.message, hint=error.hint),))
+            return Checked((Finding.of(error),))
         days = [found for file in choice.files if (found := days_of(file.path)) is not None]
         text = f"{len(choice.files)} files of the newest runs lie under {self.url}."
         findings = [Finding(ok=True, text=text), *(Finding(ok=True, text=note) for note in choice.notes)]

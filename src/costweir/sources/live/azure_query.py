@@ -72,7 +72,7 @@ class AzureQuery:
             months = asking.months((end.replace(day=1) - timedelta(days=330)).replace(day=1), end)
             days = asking.days(end - timedelta(days=facts()["query"]["daily_days"] - 1), end)
         except Error as error:
-            return Checked((Finding(ok=False, text=error.message, hint=error.hint),), self.account)
+            return Checked((Finding.of(error),), self.account)
         found = [Finding(ok=True, text=f"Azure lets these credentials read the costs of {scope.path}.")]
         if not months:
             found.append(Finding(ok=True, text="There is no cost in the last twelve months."))

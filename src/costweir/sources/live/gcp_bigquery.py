@@ -82,7 +82,7 @@ class GcpBigQuery:
                 rows += stored
                 found = self._days(table)
             except Error as error:
-                findings.append(Finding(ok=False, text=error.message, hint=error.hint))
+                findings.append(Finding.of(error))
                 continue
             findings.append(Finding(ok=True, text=f"{name} is a {_title(table)} with {stored} rows."))
             if found is None:

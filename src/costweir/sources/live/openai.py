@@ -119,7 +119,7 @@ class OpenAI:
             api = self._api()
             lines = list(self._costs(api, window))
         except Error as error:
-            return Checked((Finding(ok=False, text=error.message, hint=error.hint),), self.account)
+            return Checked((Finding.of(error),), self.account)
         findings = [Finding(ok=True, text=f"The key reads the costs of {self.account}.")]
         notes = list[str]()
         self._usage(api, Window(today, today + _DAY), notes)

@@ -10,6 +10,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Protocol
 
+from costweir.errors import Error
+
 #: Says what is being done, how much of it is done, and how much there is (0 while unknown).
 Report = Callable[[str, int, int], None]
 
@@ -24,11 +26,20 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What `check` found out about a connection: a sentence, and whether it stands in the way."""
+    """What `check` found out about a connection: a sentence, and whether it stands in the way.
+
+    `code` is that of the error behind it (`unreachable`, `not_allowed`, `config` ...), empty where there is none.
+    """
 
     ok: bool
     text: str
     hint: str = ""
+    code: str = ""
+
+    @classmethod
+    def of(cls, error: Error) -> Finding:
+        """An error that stands in the way."""
+        return cls(ok=False, text=error.message, hint=error.hint, code=error.code)
 
 
 @dataclass(frozen=True, slots=True)
