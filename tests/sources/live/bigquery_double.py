@@ -7,8 +7,9 @@ from __future__ import annotations
 import json
 import re
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -137,6 +138,7 @@ class BigQueryDouble:
     trouble: list[tuple[int, str] | str] = field(default_factory=list)
     trouble_at: str = "jobs"
     drop_rows: int = 0
+    slow: float = 0
     queries: list[dict[str, Any]] = field(default_factory=list)
     dry_runs: list[dict[str, Any]] = field(default_factory=list)
     jobs: dict[str, Job] = field(default_factory=dict)
@@ -346,6 +348,7 @@ def serving(double: BigQueryDouble) -> Iterator[BigQueryDouble]:
 
         def answer(self, what: str, status: int, found: Mapping[str, Any]) -> None:
             double.requests.append(self.path)
+            time.sleep(double.slow)
             half = False
             if double.trouble and double.trouble_at == what:
                 trouble = double.trouble.pop(0)
@@ -357,7 +360,9 @@ def serving(double: BigQueryDouble) -> Iterator[BigQueryDouble]:
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(raw)))
             self.end_headers()
-            self.wfile.write(raw[: len(raw) // 2] if half else raw)
+            # A client that was killed does not wait for its answer.
+            with suppress(BrokenPipeError):
+                self.wfile.write(raw[: len(raw) // 2] if half else raw)
             self.close_connection = half
 
         def log_message(self, *_: object) -> None:

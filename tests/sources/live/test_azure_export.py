@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import sys
 from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -12,16 +11,13 @@ from typing import Any
 
 import pytest
 from obstore.store import MemoryStore
+from tests.sources.live.azure_exports import SAMPLES, Container, halves
 
 from costweir.errors import ConfigError, NotAllowed, SourceRejected, Unreachable
 from costweir.sources.live.azure_blobs import Blobs, BlobUrl
 from costweir.sources.live.azure_export import AzureExport
 from costweir.sources.live.azure_login import Principal, login
 from costweir.sources.live.source import Window
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-from azure_exports import SAMPLES, Container, halves
 
 URL = "az://costs/billing/exports"
 TODAY = date(2026, 11, 5)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator
 from datetime import date, timedelta
 from decimal import Decimal
@@ -11,14 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.sources.live.azure_double import ENTITY, QPU, TENANT, AzureDouble, Use, serving
 
 from costweir.errors import ConfigError, NotAllowed, SourceRejected, Unreachable
 from costweir.sources.live.azure_query import AzureQuery
 from costweir.sources.live.source import Window
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-from azure_double import ENTITY, QPU, TENANT, AzureDouble, Use, serving
 
 SCOPE = "/subscriptions/7E1F0C52-9b0a-4d7c-8a55-0a2f4d1c9e01"
 TODAY = date(2026, 11, 5)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import sys
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -12,6 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.sources.live.bigquery_double import (
+    DETAILED,
+    FOCUS,
+    STANDARD,
+    BigQueryDouble,
+    Row,
+    Table,
+    of_samples,
+    plain,
+    serving,
+)
 
 pytest.importorskip("google.cloud.bigquery")
 
@@ -19,10 +29,6 @@ from costweir.errors import BudgetExceeded, ConfigError, NotAllowed, NotFound, S
 from costweir.sources.live.gcp_bigquery import GcpBigQuery
 from costweir.sources.live.gcp_client import BigQuery, price, size
 from costweir.sources.live.source import Window
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-from bigquery_double import DETAILED, FOCUS, STANDARD, BigQueryDouble, Row, Table, of_samples, plain, serving
 
 SAMPLES = Path(__file__).parents[3] / "samples" / "gcp"
 ONE = "shop-prod.billing.gcp_billing_export_v1_01AB2C_34D5E6_789F01"

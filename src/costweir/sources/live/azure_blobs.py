@@ -17,6 +17,8 @@ _ABFSS = re.compile(
     r"abfss?://(?P<container>[^/@]+)@(?P<account>[^/.]+)\.[^/]+/?(?P<prefix>.*)", re.IGNORECASE
 )
 _HTTPS = re.compile(r"https://(?P<account>[^/.]+)\.[^/]+/(?P<container>[^/]+)/?(?P<prefix>.*)", re.IGNORECASE)
+#: Listing has no error class of its own for these.
+_REFUSALS = ("403 Forbidden", "401 Unauthorized", "AADSTS", "invalid_client")
 _CHUNK = 8 << 20
 _LARGEST_TEXT = 16 << 20
 
@@ -135,9 +137,12 @@ def _told(url: BlobUrl) -> Generator[None]:
     except FileNotFoundError as error:
         raise NotFound(f"There is no {url}.", hint="Check account, container and folder.") from error
     except BaseError as error:
-        said = " ".join(str(error).split())[:200]
+        whole = " ".join(str(error).split())
+        said = whole[:300]
+        if "ContainerNotFound" in whole:
+            raise NotFound(f"There is no {url}.", hint="Check account and container.") from error
         refused = isinstance(error, PermissionDeniedError | UnauthenticatedError)
-        if refused or "AADSTS" in said or "invalid_client" in said or "AuthenticationFailed" in said:
+        if refused or any(word in whole for word in _REFUSALS):
             raise NotAllowed(
                 f"The credentials may not read {url}.",
                 hint=f"They need Storage Blob Data Reader on the container, and must not have expired. {said}",

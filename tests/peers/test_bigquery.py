@@ -1,0 +1,106 @@
+"""The whole program pulls from BigQuery's REST interface by Google's own client, and is killed on the way.
+
+The interface is the double of the unit tests: no emulator of BigQuery checks partition filters or byte limits.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.sources.live.bigquery_double import STANDARD, BigQueryDouble, Table, of_samples, serving
+
+pytest.importorskip("google.cloud.bigquery")
+
+SAMPLE = Path(__file__).parents[2] / "samples" / "gcp" / "standard_2026-10.jsonl"
+TABLE = "shop-prod.billing.gcp_billing_export_v1_01AB2C_34D5E6_789F01"
+CONFIG = """
+[[sources]]
+id = "gcp-main"
+kind = "gcp-bigquery"
+tables = ["{table}"]
+base_url = "{url}"
+all_services = true
+"""
+
+
+@pytest.fixture
+def google() -> Iterator[BigQueryDouble]:
+    with serving(BigQueryDouble({TABLE: Table(STANDARD, of_samples(SAMPLE))}, page_rows=2)) as double:
+        yield double
+
+
+class Program:
+    """`costweir` in a process of its own, with a store of its own."""
+
+    def __init__(self, home: Path, url: str) -> None:
+        home.mkdir()
+        (home / "costweir.toml").write_text(CONFIG.format(table=TABLE, url=url))
+        names = ("PATH", "LANG")
+        self.environ = {name: os.environ[name] for name in names if name in os.environ}
+        self.environ |= {"HOME": str(home), "COSTWEIR_CONFIG": str(home / "costweir.toml"),
+                         "COSTWEIR_DATA_DIR": str(home / "data")}  # fmt: skip
+        self.home = home
+
+    def start(self, *words: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "costweir", *words, "--json"],
+            env=self.environ, cwd=self.home, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+
+    def run(self, *words: str) -> tuple[int, Mapping[str, Any], str]:
+        with self.start(*words) as process:
+            out, err = process.communicate(timeout=100)
+        return process.returncode, json.loads(out) if out else {}, err
+
+    def pull(self) -> Mapping[str, Any]:
+        code, found, err = self.run("pull", "gcp-main", "--since", "2026-10-01", "--until", "2026-11-01")
+        assert code == 0, err
+        return found
+
+    def spend(self) -> list[Mapping[str, Any]]:
+        _, found, err = self.run(
+            "ask", "spend", "--since", "2026-10-01", "--until", "2026-11-01", "--by", "model"
+        )
+        assert found, err
+        return found["rows"]
+
+
+def test_a_pull_by_the_command_line_is_the_bill(google: BigQueryDouble, tmp_path: Path) -> None:
+    program = Program(tmp_path / "one", google.url)
+    (row,) = program.pull()["rows"]
+    assert Decimal(row["billed_total"]) == pytest.approx(
+        google.tables[TABLE].total("202610"), abs=Decimal("1e-9")
+    )
+    assert (row["source"], row["account"], row["period"]) == ("gcp-export", "01AB2C-34D5E6-789F01", "2026-10")
+
+
+def test_a_pull_that_is_killed_anywhere_ends_as_one_that_was_not(
+    google: BigQueryDouble, tmp_path: Path
+) -> None:
+    clean = Program(tmp_path / "clean", google.url)
+    clean.pull()
+    killed = Program(tmp_path / "killed", google.url)
+    google.slow = 0.1
+    requests = len(google.requests) // 2
+    for stop_at in (1, 3, requests // 2, requests - 1):
+        seen = len(google.requests)
+        with killed.start("pull", "gcp-main", "--since", "2026-10-01", "--until", "2026-11-01") as process:
+            until = time.monotonic() + 60
+            while (
+                len(google.requests) < seen + stop_at and process.poll() is None and time.monotonic() < until
+            ):
+                time.sleep(0.005)
+            process.kill()
+            process.communicate()
+    google.slow = 0
+    killed.pull()
+    assert killed.spend() == clean.spend()
