@@ -10,11 +10,13 @@ from costweir.cli.frame import LazyGroup
 _NOUNS = {
     "demo": "demo:demo",
     "up": "up:up",
+    "connect": "connect:connect",
     "pull": "pull:pull",
     "classify": "classify:classify",
     "ask": "ask:ask",
     "questions": "questions:questions",
     "prices": "prices:prices",
+    "alerts": "alerts:alerts",
     "runs": "runs:runs",
     "quarantine": "quarantine:quarantine",
     "export": "export:export",

@@ -1,0 +1,83 @@
+"""`alerts` shows who was told what, and `alerts test` really sends."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.sources.live.doubles_http import Asked, Reply, serving
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Cli
+
+
+@pytest.fixture
+def got() -> list[Asked]:
+    return []
+
+
+@pytest.fixture
+def configured(home: Path, got: list[Asked], monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    def answer(asked: Asked) -> Reply:
+        got.append(asked)
+        return Reply(status=404 if asked.path == "/gone" else 401 if asked.path.startswith("/v1") else 200)
+
+    file = home / "data/costweir.toml"
+    file.parent.mkdir()
+    with serving(answer) as url:
+        monkeypatch.setenv("HOOK", f"{url}/hook")
+        monkeypatch.setenv("TEAM", f"{url}/gone")
+        monkeypatch.setenv("SIGN", "s3cret")
+        monkeypatch.setenv("ANTHROPIC_ADMIN_KEY", "sk-x")
+        file.write_text(
+            '[[channels]]\nid = "ops"\nkind = "webhook"\nurl_env = "HOOK"\nsecret_env = "SIGN"\n'
+            '[[channels]]\nid = "team"\nkind = "slack"\nurl_env = "TEAM"\n'
+            f'[[sources]]\nid = "claude"\nkind = "anthropic"\nbase_url = "{url}"\n',
+            encoding="utf-8",
+        )
+        yield file
+
+
+def test_a_test_message_is_sent_to_one_channel_or_to_all(
+    cli: Cli, configured: Path, got: list[Asked]
+) -> None:
+    done = cli("alerts", "test", "ops", "--json")
+    assert done.code == 0, done.err
+    assert done.json["rows"] == [{"channel": "ops", "kind": "webhook", "status": "sent", "note": ""}]
+    assert json.loads(got[0].body)["event"] == "test"
+    assert got[0].headers["x-costweir-signature"].startswith("t=")
+
+    every = cli("alerts", "test", "--json")
+    assert every.code == 1
+    assert [row["status"] for row in every.json["rows"]] == ["sent", "failed"]
+    assert "404" in every.error["message"]
+    assert "/gone" not in every.out + every.err
+    assert "s3cret" not in every.out + every.err
+
+
+def test_a_channel_that_is_not_there_is_named(cli: Cli, configured: Path) -> None:
+    done = cli("alerts", "test", "opps", "--json")
+    assert done.error["code"] == "not_found"
+    assert "ops, team" in done.error["hint"]
+
+
+def test_without_a_channel_there_is_nothing_to_try(cli: Cli, home: Path) -> None:
+    assert cli("alerts", "test").code == 2
+    assert cli("alerts", "list", "--json").json["rows"] == []
+
+
+def test_a_failed_pull_without_a_server_is_told_too_and_listed(
+    cli: Cli, configured: Path, got: list[Asked]
+) -> None:
+    assert cli("pull", "claude").code == 1
+    hooks = [json.loads(asked.body) for asked in got if asked.path == "/hook"]
+    assert [(hook["event"], hook["subject"]) for hook in hooks] == [("run_failed", "claude")]
+
+    [row] = cli("alerts", "list", "--open", "--json").json["rows"]
+    assert (row["event"], row["state"], row["told"]) == ("run_failed", "open", ["ops"])
+    states = {delivery["channel"]: delivery["state"] for delivery in row["deliveries"]}
+    assert states == {"ops": "sent", "team": "pending"}
+    assert "claude" in cli("alerts", "list").out
