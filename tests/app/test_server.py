@@ -145,7 +145,7 @@ def test_loading_over_the_api_needs_the_admin_token(server: Running) -> None:
     connection = HTTPConnection(urlsplit(server.described["web"]).netloc, timeout=20)
     connection.request("POST", "/v1/loads", body=b"{}", headers={"Content-Type": "application/json"})
     reply = connection.getresponse()
-    assert reply.status == 403
+    assert reply.status == 401
     connection.close()
 
 

@@ -13,7 +13,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from costweir import __version__
 from costweir.app.locks import running_server
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 Record = Mapping[str, object]
 Report = Callable[[str, int, int], None]
+Result = TypeVar("Result")
 
 CONTROL_FILE = "control.db"
 STAGING_DIR = "staging"
@@ -198,6 +199,14 @@ class LocalDesk:
                 [Budget(row["id"], _without_id(row), origin="demo") for row in sample["budgets"]],
             )
             mirror(self._settings, self.control, self.warehouse)
+
+    def edit(self, change: Callable[[Control], Result]) -> Result:
+        """Changes what people set, all of it in one transaction, and brings the warehouse in step."""
+        with self._loading:
+            with self.control.transaction():
+                result = change(self.control)
+            mirror(self._settings, self.control, self.warehouse)
+        return result
 
     def export(self, wanted: Mapping[str, Any]) -> str:
         """Writes charges as FOCUS 1.2 into the staging folder and gives the file's path; `wanted` has `since`,

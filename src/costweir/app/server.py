@@ -22,6 +22,7 @@ from starlette.types import ASGIApp
 from costweir import __version__
 from costweir.app.desk import LocalDesk
 from costweir.app.locks import SERVER_FILE, ServerLock, admin_token, write_server_file
+from costweir.app.office import DeskOffice
 from costweir.app.schedule import Schedule
 from costweir.errors import Conflict, Unreachable, UsageError
 from costweir.web.access import Access, Keys
@@ -151,14 +152,14 @@ def _web(desk: LocalDesk, *, settings: Settings, faces: Faces, keys: Keys, drain
         return "draining" if drain.is_set() else desk.not_ready()
 
     hosts = ["127.0.0.1", "localhost", "[::1]", *settings.web.allowed_hosts]
+    office = DeskOffice(desk, settings)
+    writes = Writes(load=desk.load, adopt=desk.adopt, export=desk.export)
     pages = create_app(
         desk,
-        routes=api_routes(
-            desk, writes=Writes(load=desk.load, adopt=desk.adopt, export=desk.export), ready=ready
-        ),
+        routes=api_routes(desk, writes=writes, ready=ready, office=office),
         allowed_hosts=["*"] if faces.public and not settings.web.allowed_hosts else hosts,
     )
-    return Access(pages, keys=keys, open_reading=not faces.public)
+    return Access(pages, keys=keys, open_reading=not faces.public, tokens=office.token)
 
 
 def _uvicorn(app: ASGIApp) -> uvicorn.Config:

@@ -1,25 +1,79 @@
-"""Who may see the pages. On loopback everybody on this machine may read; on any other address a visitor needs the
-admin token, as a bearer header or as the cookie that the one-time link sets. Changes always need the token."""
+"""Who asks, and whether they may come in. On loopback everybody on this machine may read; on any other address a
+visitor needs the admin token, a token of the API or the cookie that the one-time link sets.
+
+A presented token that is wrong is refused everywhere, and a token that is bound to a customer opens nothing but `/v1`.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import hmac
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Literal
+from urllib.parse import urlsplit
 
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from costweir.control.tokens import Token
+from costweir.errors import Error, NotAllowed
+from costweir.web.problems import (
+    AddressTooLong,
+    HeadersTooLarge,
+    RateLimited,
+    TooLarge,
+    Unauthenticated,
+    problem,
+)
+from costweir.web.throttle import Buckets, Limits
 
 COOKIE = "costweir_session"
+MOST_BODY = 2 * 1024 * 1024
+MOST_ADDRESS = 16 * 1024
+MOST_HEADERS = 32 * 1024
 _OPEN_PATHS = frozenset({"/health", "/ready", "/enter"})
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+_CALLER = "costweir_caller"
+
+Role = Literal["ingest", "read", "finance", "admin"]
+#: What each role may do includes what the ones before it may; ingest may send and read nothing.
+_RANKS: dict[Role, int] = {"ingest": 0, "read": 1, "finance": 2, "admin": 3}
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks. `actor` names them in the audit chain; `customer` is the only one they may see, empty for all.
+
+    `known` is false for somebody on this machine who proved nothing and may read.
+    """
+
+    actor: str
+    role: Role
+    customer: str = ""
+    known: bool = True
+
+    def may(self, role: Role) -> bool:
+        """Whether they have at least this role."""
+        return _RANKS[self.role] >= _RANKS[role]
+
+
+_NOBODY = Caller("anonymous", "read", known=False)
+
+
+def caller_of(request: Request) -> Caller:
+    """Who sent the request; a request that came past no `Access` was sent by nobody."""
+    found = request.scope.get(_CALLER)
+    return found if isinstance(found, Caller) else _NOBODY
 
 
 def is_admin(request: Request) -> bool:
-    """True when the request proved the admin token."""
-    return bool(request.scope.get("costweir_admin", False))
+    """True when the request proved that an admin sent it on purpose: by a token, or from a page of ours."""
+    return caller_of(request).may("admin")
 
 
 @dataclass(slots=True)
@@ -42,46 +96,160 @@ class Keys:
         return right
 
 
-class Access:
-    """ASGI middleware: marks admin requests, and turns strangers away unless `open_reading`."""
+def _no_token(_: str) -> Token | None:
+    return None
 
-    def __init__(self, app: ASGIApp, *, keys: Keys, open_reading: bool) -> None:
+
+class Access:
+    """ASGI middleware: says who asks, and turns away strangers, wrong tokens and what is too much or too large."""
+
+    def __init__(
+        self, app: ASGIApp, *, keys: Keys, open_reading: bool,
+        tokens: Callable[[str], Token | None] = _no_token, limits: Limits | None = None,
+    ) -> None:  # fmt: skip
         self._app = app
         self._keys = keys
         self._open_reading = open_reading
+        self._tokens = tokens
+        chosen = limits or Limits()
+        self._requests = Buckets(chosen.burst, 1 / chosen.rate)
+        self._failures = Buckets(chosen.failures, chosen.failure_seconds)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Passes the request on, or answers 401."""
+        """Passes the request on, or refuses it."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         request = Request(scope)
-        if request.url.path == "/enter":
-            await self._enter(request)(scope, receive, send)
+        try:
+            _check_size(scope, request)
+            if request.url.path == "/enter":
+                await self._enter(request)(scope, receive, send)
+                return
+            caller = await self._recognise(request)
+            self._admit(request, caller)
+        except Error as error:
+            await _refusal(request, error)(scope, receive, send)
             return
-        by_token = self._bearer(Headers(scope=scope))
-        by_cookie = hmac.compare_digest(request.cookies.get(COOKIE, "").encode(), self._keys.session.encode())
-        # A cookie alone never changes anything: another site could make the browser send it.
-        scope["costweir_admin"] = by_token
-        if by_token or by_cookie or self._open_reading or request.url.path in _OPEN_PATHS:
-            await self._app(scope, receive, send)
-            return
-        reply = PlainTextResponse(
-            "This Costweir needs a login. Open the link that it printed when it started, or send the admin token.\n",
-            401,
-            {"WWW-Authenticate": "Bearer"},
-        )
-        await reply(scope, receive, send)
+        scope[_CALLER] = caller
+        await self._app(scope, _capped(receive), send)
 
-    def _bearer(self, headers: Headers) -> bool:
-        kind, _, value = headers.get("authorization", "").partition(" ")
-        return kind.lower() == "bearer" and hmac.compare_digest(value.encode(), self._keys.token.encode())
+    async def _recognise(self, request: Request) -> Caller:
+        kind, _, value = request.headers.get("authorization", "").partition(" ")
+        # A proxy may add its own kind of login before the pages; on the API nothing but a token counts.
+        if kind.lower() == "bearer" or (kind and _is_api(request)):
+            return await self._by_token(request, value.strip() if kind.lower() == "bearer" else "")
+        if hmac.compare_digest(request.cookies.get(COOKIE, "").encode(), self._keys.session.encode()):
+            # A cookie alone changes nothing: another site could make the browser send it.
+            return Caller("browser", "admin" if request.method in _SAFE or _from_us(request) else "read")
+        if self._open_reading or request.url.path in _OPEN_PATHS:
+            return _NOBODY
+        raise Unauthenticated(
+            "This Costweir needs a login.",
+            hint="Open the link that it printed when it started, or send a token as Authorization: Bearer TOKEN.",
+        )
+
+    async def _by_token(self, request: Request, value: str) -> Caller:
+        if hmac.compare_digest(value.encode(), self._keys.token.encode()):
+            return Caller("admin", "admin")
+        token = await run_in_threadpool(self._tokens, value)
+        if token is not None:
+            return Caller(token.id, token.scope, token.customer)
+        self._failed(request, "tokens")
+        raise Unauthenticated(
+            "This token is wrong, revoked or has ended.", hint="Make one with `costweir token create`."
+        )
+
+    def _failed(self, request: Request, what: str) -> None:
+        """Counts a failure of this address. Right tokens still pass, so nobody can lock others out."""
+        wait = self._failures.take(_address(request))
+        if wait:
+            raise RateLimited(
+                f"Too many wrong {what} from this address.", wait=wait, hint=f"Wait {wait} seconds."
+            )
+
+    def _admit(self, request: Request, caller: Caller) -> None:
+        path = request.url.path
+        if path in _OPEN_PATHS:
+            return
+        token = caller.known and caller.actor not in ("admin", "browser")
+        if (
+            token
+            and not _is_api(request)
+            and (caller.customer or path != "/metrics" or not caller.may("read"))
+        ):
+            raise NotAllowed("This token is for /v1 only.", hint="Log in to see the pages.")
+        if not _is_api(request):
+            return
+        wait = self._requests.take(caller.actor if token else f"{caller.actor} {_address(request)}")
+        if wait:
+            raise RateLimited(
+                "Too many requests.", wait=wait, hint=f"Wait {wait} s, and ask for less at once."
+            )
 
     def _enter(self, request: Request) -> Response:
         if not self._keys.use_link(request.query_params.get("once", "")):
+            self._failed(request, "links")
             return PlainTextResponse(
                 "This link was used already or is wrong. Restart Costweir for a new one.\n", 403
             )
         reply = RedirectResponse("/", 303)
         reply.set_cookie(COOKIE, self._keys.session, httponly=True, samesite="strict", max_age=30 * 86_400)
         return reply
+
+
+def _is_api(request: Request) -> bool:
+    return request.url.path == "/v1" or request.url.path.startswith("/v1/")
+
+
+def _address(request: Request) -> str:
+    return request.client.host if request.client else ""
+
+
+def _from_us(request: Request) -> bool:
+    """Whether the browser says that a page of this very address sent the request."""
+    site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
+    if site is not None and site != "same-origin":
+        return False
+    if origin is not None:
+        return urlsplit(origin).netloc == request.headers.get("host", "")
+    return site == "same-origin"
+
+
+def _check_size(scope: Scope, request: Request) -> None:
+    if len(scope.get("raw_path") or b"") + len(scope["query_string"]) > MOST_ADDRESS:
+        raise AddressTooLong("The address is too long.", hint=f"Keep it below {MOST_ADDRESS} bytes.")
+    if sum(len(name) + len(value) for name, value in scope["headers"]) > MOST_HEADERS:
+        raise HeadersTooLarge("The headers are too large.", hint=f"Keep them below {MOST_HEADERS} bytes.")
+    length = Headers(scope=scope).get("content-length", "")
+    if length.isdigit() and int(length) > MOST_BODY:
+        raise _too_large()
+
+
+def _too_large() -> TooLarge:
+    return TooLarge("The body is too large.", hint=f"Keep it below {MOST_BODY} bytes.")
+
+
+def _capped(receive: Receive) -> Receive:
+    """Ends a body that says no length, or a wrong one, when it gets too large."""
+    seen = 0
+
+    async def capped() -> Message:
+        nonlocal seen
+        message = await receive()
+        seen += len(message.get("body", b""))
+        if seen > MOST_BODY:
+            raise _too_large()
+        return message
+
+    return capped
+
+
+def _refusal(request: Request, error: Error) -> Response:
+    if _is_api(request):
+        return problem(error)
+    headers = {name: value for name, value in problem(error).headers.items() if name in _KEPT}
+    return PlainTextResponse(f"{error.message} {error.hint}".strip() + "\n", error.http_status, headers)
+
+
+_KEPT = frozenset({"www-authenticate", "retry-after", "cache-control"})

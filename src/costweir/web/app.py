@@ -12,14 +12,15 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from costweir.errors import Error, NotFound
+from costweir.errors import NotFound
 from costweir.web.desk import Desk
 from costweir.web.pages import customers, explore, health, models, overview, palette, plans
 from costweir.web.pages.shell import Kit
+from costweir.web.problems import Internal, problem
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -104,32 +105,20 @@ def _missing(kit: Kit):
         error = NotFound(
             f"There is no page at {request.url.path}.", hint="Go to the overview, or search with Ctrl K."
         )
-        return _as_json(error) if request.url.path.startswith("/v1/") else kit.failure(request, error)
+        return problem(error) if request.url.path.startswith("/v1/") else kit.failure(request, error)
 
     return handle
 
 
 def _broken(kit: Kit):
     def handle(request: Request, _: Exception) -> Response:
-        error = InternalError(
+        error = Internal(
             "This page could not be built; the server's log has the cause.", hint="Reload the page."
         )
-        reply = _as_json(error) if request.url.path.startswith("/v1/") else kit.failure(request, error)
+        reply = problem(error) if request.url.path.startswith("/v1/") else kit.failure(request, error)
         # This handler runs outside the middleware, so that the headers have to be set here.
         for name, value in _HEADERS.items():
             reply.headers.setdefault(name, value)
         return reply
 
     return handle
-
-
-class InternalError(Error):
-    """A defect of our own."""
-
-    code = "internal"
-    http_status = 500
-
-
-def _as_json(error: Error) -> JSONResponse:
-    body = {"type": f"urn:costweir:error:{error.code}", "status": error.http_status, "detail": error.message}
-    return JSONResponse({**body, **error.to_json()}, error.http_status, media_type="application/problem+json")

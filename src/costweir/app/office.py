@@ -1,0 +1,64 @@
+"""The office of this process: changes to what people set, each in one transaction and followed by the warehouse."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date
+from typing import TYPE_CHECKING, TypeVar
+
+from costweir.app.desk import LocalDesk
+from costweir.control import Control
+from costweir.control.tokens import Token
+from costweir.domain.money import decimal_text
+from costweir.queries.charge_pages import ChargesPage, ChargesRequest, read_charges
+
+if TYPE_CHECKING:
+    from costweir.config import Settings
+
+Result = TypeVar("Result")
+
+
+class DeskOffice:
+    """Implements `web.office.Office` on the stores of a desk. Safe to use from several threads."""
+
+    def __init__(self, desk: LocalDesk, settings: Settings) -> None:
+        self._desk = desk
+        self._settings = settings
+
+    @property
+    def control(self) -> Control:
+        """For reading."""
+        return self._desk.control
+
+    def edit(self, change: Callable[[Control], Result]) -> Result:
+        """Makes a change in one transaction and brings the warehouse in step."""
+        return self._desk.edit(change)
+
+    def token(self, text: str) -> Token | None:
+        """The token of this text when it may be used now."""
+        return self._desk.control.tokens.find(text)
+
+    def charges(self, request: ChargesRequest) -> ChargesPage:
+        """One page of lines."""
+        return read_charges(self._desk.warehouse, request)
+
+    def prices(self, *, provider: str, model: str, on: date, own: bool) -> Sequence[Mapping[str, object]]:
+        """The prices of a day, in USD for 1,000,000 tokens; per request, image or search where the name says so."""
+        from costweir.prices.book import Book
+
+        mine = (
+            [row.model_dump(mode="json", exclude_none=True) for row in self._settings.prices] if own else []
+        )
+        return [
+            {
+                "provider": rate.provider, "model": rate.model, "tier": rate.tier, "routing": rate.routing,
+                "effective": _day(rate.effective), "known_from": _day(rate.known_from),
+                "rates": {f"{bucket}_usd": decimal_text(amount) for bucket, amount in rate.rates.items()},
+                "source": rate.source, "price_version": rate.version,
+            }
+            for rate in Book.load(overrides=mine).list(provider=provider, match=model, on=on)
+        ]  # fmt: skip
+
+
+def _day(day: date) -> str | None:
+    return None if day == date.min else day.isoformat()

@@ -1,0 +1,104 @@
+"""The API under `/v1`: the catalogue's answers, the lines and lists as JSON, and errors as RFC 9457 problems."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from costweir.errors import Error
+from costweir.web.api.metrics import exposition
+from costweir.web.api.openapi import document
+from costweir.web.api.reading import READING, parse_request
+from costweir.web.api.routes import routes
+from costweir.web.api.table import Call, Operation
+from costweir.web.api.writing import WRITING
+from costweir.web.desk import Desk
+from costweir.web.office import Office
+from costweir.web.problems import problem
+
+Loader = Callable[[Mapping[str, object]], Sequence[Mapping[str, object]]]
+
+
+class Readiness(Protocol):
+    """Says why the server is not ready, or nothing when it is."""
+
+    def __call__(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Writes:
+    """What only our own commands call, with the admin token: `load` stores staged slots, `adopt` makes sample customers
+    known, and `export` writes a FOCUS file and gives its path."""
+
+    load: Loader
+    adopt: Callable[[Mapping[str, object]], None]
+    export: Callable[[Mapping[str, object]], str]
+
+
+def openapi_document() -> dict[str, object]:
+    """The OpenAPI 3.1 document of every operation that others may call."""
+    return document((*_OPENAPI, *READING, *WRITING))
+
+
+def api_routes(desk: Desk, *, writes: Writes, ready: Readiness, office: Office | None = None) -> list[Route]:
+    """All JSON routes. Without an `office` the operations on what people set, lines and prices answer 503."""
+
+    async def health(_: Request) -> Response:
+        return PlainTextResponse("ok\n")
+
+    async def readiness(_: Request) -> Response:
+        reason = await run_in_threadpool(ready)
+        return PlainTextResponse(f"{reason or 'ready'}\n", 503 if reason else 200)
+
+    async def metrics(_: Request) -> Response:
+        try:
+            text = await run_in_threadpool(exposition, desk)
+        except Error as error:
+            return problem(error)
+        return PlainTextResponse(text, media_type="text/plain; version=0.0.4")
+
+    return [
+        *routes((*_OPENAPI, *READING, *WRITING, *_internal(writes)), desk, office),
+        Route("/health", health),
+        Route("/ready", readiness),
+        Route("/metrics", metrics),
+    ]
+
+
+def _internal(writes: Writes) -> tuple[Operation, ...]:
+    def load(call: Call) -> Mapping[str, object]:
+        return {"schema": "costweir.pull/1", "rows": list(writes.load(call.body))}
+
+    def export(call: Call) -> Mapping[str, object]:
+        return {"schema": "costweir.export/1", "path": writes.export(call.body)}
+
+    def adopt(call: Call) -> Mapping[str, object]:
+        writes.adopt(call.body)
+        return {"schema": "costweir.sample/1"}
+
+    return tuple(
+        Operation("POST", f"/v1/{noun}", noun, summary, handle, role="admin", body="Internal")
+        for noun, summary, handle in (
+            ("loads", "Store staged slots", load),
+            ("exports", "Write a FOCUS file", export),
+            ("sample", "Adopt the sample world", adopt),
+        )
+    )
+
+
+def _described(_: Call) -> Mapping[str, object]:
+    return openapi_document()
+
+
+_OPENAPI = (
+    Operation("GET", "/v1/openapi.json", "getOpenApi", "This document", _described, "OpenApi", role="ingest",
+              bound="all"),
+)  # fmt: skip
+
+__all__ = ["Readiness", "Writes", "api_routes", "exposition", "openapi_document", "parse_request", "problem"]

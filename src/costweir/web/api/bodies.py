@@ -1,0 +1,113 @@
+"""What a write takes: the same models as the configuration file, without the id, which stands in the path."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeVar, cast
+
+from pydantic import Field, ValidationError
+
+from costweir.config.fields import AMOUNT_PATTERN, Identifier, Section
+from costweir.config.tables import Budget, Customer, Plan
+from costweir.control.tokens import Scope
+from costweir.web.problems import Invalid
+
+Model = TypeVar("Model", bound=Section)
+
+#: The longest text that has no limit of its own.
+LONGEST = 1_000
+LARGEST = 2**53 - 1
+EXPIRES = r"^[1-9][0-9]{0,4}[mhd]$"
+
+
+class TokenWish(Section):
+    """The token to make."""
+
+    scope: Scope = "read"
+    """What it may do."""
+    customer: Identifier | None = None
+    """The only customer it sees; empty means all."""
+    name: str = Field(default="", max_length=LONGEST)
+    """What it is for."""
+    expires: str | None = Field(default=None, pattern=EXPIRES)
+    """How long it lives: a number with `m`, `h` or `d`; empty means until it is revoked."""
+
+
+BODIES: Mapping[str, type[Section]] = {
+    "Customer": Customer,
+    "Plan": Plan,
+    "Budget": Budget,
+    "TokenWish": TokenWish,
+}
+
+
+def body_schemas() -> dict[str, Any]:
+    """JSON Schemas of every body, by name."""
+    found: dict[str, Any] = {}
+    for name, model in BODIES.items():
+        schema = model.model_json_schema(ref_template=f"#/components/schemas/{name}.{{model}}")
+        schema["properties"].pop("id", None)
+        required = [field for field in schema.pop("required", []) if field != "id"]
+        for inner, part in schema.pop("$defs", {}).items():
+            found[f"{name}.{inner}"] = _bounded(part)
+        found[name] = _bounded({**schema, **({"required": required} if required else {})})
+    return found
+
+
+def read_body(kind: type[Model], body: Mapping[str, Any], name: str | None = None) -> Model:
+    """The body as a model; `name` is the id in the path. Raises Invalid that points to every fault."""
+    given = dict(body)
+    if name is not None:
+        if given.get("id", name) != name:
+            raise _invalid([{"pointer": "/id", "detail": "is not the id in the path"}])
+        given["id"] = name
+    faults = list(_limits(given, ""))
+    if faults:
+        raise _invalid(faults)
+    try:
+        return kind.model_validate_json(json.dumps(given), strict=True)
+    except ValidationError as error:
+        raise _invalid(
+            [
+                {"pointer": "".join(f"/{part}" for part in fault["loc"]), "detail": fault["msg"]}
+                for fault in error.errors(include_url=False, include_context=False, include_input=False)
+            ]
+        ) from None
+
+
+def _invalid(faults: list[dict[str, str]]) -> Invalid:
+    first = faults[0]
+    return Invalid(
+        f"The body is not valid: {first['pointer'] or 'it'}: {first['detail']}.", errors=faults,
+        hint="GET /v1/openapi.json describes every body.",
+    )  # fmt: skip
+
+
+def _limits(value: Mapping[str, Any], pointer: str) -> Iterator[dict[str, str]]:
+    """What the schema says beyond the model: amounts are texts, and texts have an end."""
+    for name, inner in value.items():
+        place = f"{pointer}/{name}"
+        if name.endswith("_usd") and not isinstance(inner, str | None):
+            yield {"pointer": place, "detail": 'an amount is a decimal string such as "3.00"'}
+        elif isinstance(inner, str) and len(inner) > LONGEST:
+            yield {"pointer": place, "detail": f"is longer than {LONGEST} characters"}
+        elif isinstance(inner, Mapping):
+            yield from _limits(cast("Mapping[str, Any]", inner), place)
+
+
+def _bounded(schema: Any) -> Any:
+    """Says the limits that hold for every body: texts and whole numbers have an end."""
+    if isinstance(schema, list):
+        return [_bounded(item) for item in cast("list[Any]", schema)]
+    if not isinstance(schema, dict):
+        return schema
+    found: dict[str, Any] = {key: _bounded(value) for key, value in cast("dict[str, Any]", schema).items()}
+    kind = found.get("type")
+    if kind == "integer":
+        found.setdefault("maximum", LARGEST)
+    if kind == "string" and not {"pattern", "enum", "format", "const"} & found.keys():
+        found.setdefault("maxLength", LONGEST)
+    if found.get("pattern") == AMOUNT_PATTERN:
+        found["description"] = "USD, a decimal string."
+    return found

@@ -1,0 +1,177 @@
+"""What the operations give back, as JSON Schema. A reply may have more fields than are named here, never fewer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from costweir.control.tokens import SCOPES
+from costweir.domain.charge import CHARGE_COLUMNS, Kind
+
+Schema = dict[str, Any]
+
+TEXT: Schema = {"type": "string"}
+WHOLE: Schema = {"type": "integer"}
+TRUTH: Schema = {"type": "boolean"}
+DAY: Schema = {"type": "string", "format": "date"}
+INSTANT: Schema = {"type": "string", "format": "date-time"}
+#: Money and quantities are decimal strings, because a JSON number is read as a float (law L10).
+DECIMAL: Schema = {"type": "string", "pattern": r"^-?\d+(\.\d+)?$", "examples": ["12.50"]}
+TEXTS: Schema = {"type": "array", "items": TEXT}
+_TEXTS: Schema = {"type": "object", "additionalProperties": TEXT}
+_ANY_OBJECT: Schema = {"type": "object"}
+
+_CHARGE_KINDS: Mapping[Kind, Schema] = {
+    "text": TEXT, "bool": TRUTH, "int": WHOLE, "day": DAY, "instant": INSTANT, "money": DECIMAL, "quantity": DECIMAL,
+    "json": {},
+}  # fmt: skip
+
+
+def nullable(schema: Schema) -> Schema:
+    """The same, or null."""
+    return {**schema, "type": [schema["type"], "null"]} if "type" in schema else schema
+
+
+def record(fields: Mapping[str, Schema], *, optional: Sequence[str] = ()) -> Schema:
+    """An object with these fields."""
+    required = [name for name in fields if name not in optional]
+    return {"type": "object", "properties": dict(fields), "required": required}
+
+
+def _schema(noun: str) -> Schema:
+    return {"type": "string", "const": f"costweir.{noun}/1"}
+
+
+def _list(noun: str, row: str, more: Mapping[str, Schema] | None = None) -> Schema:
+    rows: Schema = {"type": "array", "items": {"$ref": f"#/components/schemas/{row}"}}
+    return record({"schema": _schema(noun), "rows": rows, **(more or {})})
+
+
+_QUESTION = record(
+    {"id": TEXT, "title": TEXT, "dimensions": TEXTS, "params": TEXTS, "filters": TEXTS}
+)  # fmt: skip
+_CHARGE = record(
+    {
+        column.name: {
+            **(_CHARGE_KINDS[column.kind] if column.required else nullable(_CHARGE_KINDS[column.kind])),
+            "description": f"{column.focus}: {column.meaning}" if column.focus else column.meaning,
+        }
+        for column in CHARGE_COLUMNS
+    }
+)  # fmt: skip
+_ORIGIN: Schema = {"type": "string", "description": "Where it was set: config, user or demo."}
+_CUSTOMER = record(
+    {"id": TEXT, "name": TEXT, "plan": nullable(TEXT), "since": nullable(DAY), "origin": _ORIGIN},
+    optional=["origin"],
+)
+_PLAN = record(
+    {
+        "id": TEXT, "name": TEXT, "price_usd": DECIMAL, "budget_usd": nullable(DECIMAL),
+        "session_usd": nullable(DECIMAL), "session_calls": nullable(WHOLE), "tokens_per_minute": nullable(WHOLE),
+        "origin": _ORIGIN,
+    },
+    optional=["session_usd", "session_calls", "tokens_per_minute", "origin"],
+)  # fmt: skip
+_BUDGET = record(
+    {"id": TEXT, "scope": _ANY_OBJECT, "limit_usd": DECIMAL, "window": TEXT, "mode": TEXT, "origin": _ORIGIN},
+    optional=["scope", "limit_usd", "window", "mode", "origin"],
+)
+_RUN = record(
+    {
+        "run_id": TEXT, "source": TEXT, "account": TEXT, "period": TEXT, "status": TEXT, "rows_in": WHOLE,
+        "rows_stored": WHOLE, "rows_skipped": WHOLE, "rows_quarantined": WHOLE, "note": TEXT,
+    }
+)  # fmt: skip
+_QUARANTINED = record(
+    {
+        "run_id": TEXT, "source": TEXT, "account": TEXT, "period": TEXT, "file": nullable(TEXT),
+        "row_number": nullable(WHOLE), "reason": TEXT, "raw": nullable(TEXT),
+    }
+)  # fmt: skip
+_PRICE = record(
+    {"provider": TEXT, "model": TEXT, "tier": TEXT, "routing": TEXT, "effective": nullable(DAY), "source": TEXT,
+     "price_version": TEXT, "rates": {"type": "object", "additionalProperties": DECIMAL}}
+)  # fmt: skip
+_TOKEN: Mapping[str, Schema] = {
+    "id": TEXT, "prefix": TEXT, "scope": {"type": "string", "enum": list(SCOPES)}, "customer": nullable(TEXT),
+    "name": TEXT, "created_at": INSTANT, "created_by": TEXT, "expires_at": nullable(INSTANT),
+    "revoked_at": nullable(INSTANT), "last_used_at": nullable(INSTANT),
+}  # fmt: skip
+_AUDIT = record(
+    {
+        "seq": WHOLE, "at": INSTANT, "actor": TEXT, "action": TEXT, "subject": TEXT, "before": nullable(_ANY_OBJECT),
+        "after": nullable(_ANY_OBJECT), "prev_hash": TEXT, "hash": TEXT,
+    }
+)  # fmt: skip
+_ANSWER = record(
+    {
+        "schema": _schema("ask"), "query_id": TEXT, "question": TEXT, "basis": TEXT, "currency": TEXT,
+        "period": record({"since": nullable(DAY), "until": nullable(DAY)}),
+        "rows": {
+            "type": "array",
+            "items": {"type": "object", "additionalProperties": {"type": ["string", "integer", "boolean", "null"]}},
+        },
+        "total": DECIMAL, "other": DECIMAL,
+        "excluded": {
+            "type": "array",
+            "items": record({"reason": TEXT, "text": TEXT, "amount": TEXT, "currency": TEXT, "rows": WHOLE}),
+        },
+        "as_of": _TEXTS, "complete_to": _TEXTS, "complete": TRUTH, "notes": TEXTS, "link": TEXT,
+    }
+)  # fmt: skip
+_PROBLEM = record(
+    {
+        "type": TEXT, "title": TEXT, "status": WHOLE, "detail": TEXT, "hint": TEXT, "code": TEXT, "transient": TRUTH,
+        "errors": {"type": "array", "items": record({"pointer": TEXT, "detail": TEXT})},
+    },
+    optional=["errors"],
+)  # fmt: skip
+
+
+def _kept(noun: str, row: Schema) -> Schema:
+    return {
+        **row,
+        "properties": {"schema": _schema(noun), **row["properties"]},
+        "required": ["schema", *row["required"]],
+    }
+
+
+SCHEMAS: Mapping[str, Schema] = {
+    "Problem": _PROBLEM,
+    "OpenApi": record({"openapi": TEXT, "info": _ANY_OBJECT, "paths": _ANY_OBJECT}),
+    "Status": record({
+        "schema": _schema("status"), "version": TEXT, "today": DAY, "sample": TRUTH, "empty": TRUTH,
+        "months": {"type": "array", "items": TEXT},
+    }),
+    "Question": _QUESTION,
+    "Questions": _list("questions", "Question"),
+    "Answer": _ANSWER,
+    "Charge": _CHARGE,
+    "Charges": _list("charges", "Charge", {"next_cursor": nullable(TEXT)}),
+    "CustomerEntry": _CUSTOMER,
+    "Customers": _list("customers", "CustomerEntry"),
+    "CustomerRow": _kept("customer", _CUSTOMER),
+    "PlanEntry": _PLAN,
+    "Plans": _list("plans", "PlanEntry"),
+    "PlanRow": _kept("plan", _PLAN),
+    "BudgetEntry": _BUDGET,
+    "Budgets": _list("budgets", "BudgetEntry"),
+    "BudgetRow": _kept("budget", _BUDGET),
+    "Run": _RUN,
+    "Runs": _list("runs", "Run"),
+    "QuarantinedLine": _QUARANTINED,
+    "Quarantine": _list("quarantine", "QuarantinedLine"),
+    "Price": _PRICE,
+    "Prices": _list("prices", "Price"),
+    "TokenEntry": record(_TOKEN),
+    "Tokens": _list("tokens", "TokenEntry"),
+    "Token": record({"schema": _schema("token"), **_TOKEN}),
+    "NewToken": record({"schema": _schema("token"), **_TOKEN, "token": {**TEXT, "description": "Shown once."}}),
+    "AuditRow": _AUDIT,
+    "Audit": _list("audit", "AuditRow"),
+    "AuditVerification": record({
+        "schema": _schema("audit_verification"), "ok": TRUTH, "count": WHOLE, "head_hash": TEXT,
+        "broken_at": nullable(WHOLE), "reason": TEXT,
+    }),
+    "Deleted": record({"schema": TEXT, "id": TEXT, "deleted": {"type": "boolean", "const": True}}),
+}  # fmt: skip

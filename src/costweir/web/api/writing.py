@@ -1,0 +1,194 @@
+"""The operations that change something. Each is one transaction with its row in the audit chain and, when it carries an
+`Idempotency-Key`, with the reply that a repeat gets."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Any
+
+from costweir import control as held
+from costweir.config import tables
+from costweir.control import Control
+from costweir.control.audit import Change
+from costweir.control.replies import Asked
+from costweir.control.replies import Reply as Kept
+from costweir.control.tokens import Wish
+from costweir.errors import Conflict, NotFound
+from costweir.web.access import Role
+from costweir.web.api.bodies import TokenWish, read_body
+from costweir.web.api.reading import ID
+from costweir.web.api.table import Call, Operation, Reply
+from costweir.web.problems import Invalid
+
+Entry = held.Customer | held.Plan | held.Budget
+_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
+
+
+def write(call: Call, change: Callable[[Control], tuple[Reply, Change | None]]) -> Reply:
+    """Makes one change, or gives the reply that the same key got before. No change leaves no row."""
+    asked = Asked(call.caller.actor, call.key, call.digest)
+
+    def run(control: Control) -> Reply:
+        before = control.replies.find(asked) if call.key else None
+        if before is not None:
+            return Reply(json.loads(before.body), before.status, {"Idempotency-Replayed": "true"})
+        reply, entry = change(control)
+        if entry is not None:
+            control.audit.add(entry)
+        if call.key:
+            control.replies.keep(asked, Kept(reply.status, json.dumps(dict(reply.body))))
+        return reply
+
+    return call.office.edit(run)
+
+
+def lifetime(text: str | None) -> timedelta | None:
+    """`30d` as a span of time; nothing for nothing. The text has the form of `bodies.EXPIRES`."""
+    return timedelta(**{_UNITS[text[-1]]: int(text[:-1])}) if text else None
+
+
+def _put_customer(call: Call) -> Reply:
+    found = read_body(tables.Customer, call.body, call.values["id"])
+    entry = held.Customer(
+        found.id, found.name, found.plan or "", found.since.isoformat() if found.since else "", "user"
+    )
+
+    def check(control: Control) -> None:
+        if entry.plan and entry.plan not in {plan.id for plan in control.plans()}:
+            raise Invalid(
+                f"There is no plan {entry.plan!r}.", errors=[{"pointer": "/plan", "detail": "is not a plan"}],
+                hint="GET /v1/plans lists them.",
+            )  # fmt: skip
+
+    return _put(call, "customer", entry, check)
+
+
+def _put_plan(call: Call) -> Reply:
+    found = read_body(tables.Plan, call.body, call.values["id"])
+    amounts = {
+        name: "" if value is None else format(value, "f")
+        for name, value in (("budget_usd", found.budget_usd), ("session_usd", found.session_usd))
+    }
+    entry = held.Plan(
+        found.id, found.name, price_usd=format(found.price_usd, "f"), session_calls=found.session_calls,
+        tokens_per_minute=found.tokens_per_minute, origin="user", **amounts,
+    )  # fmt: skip
+    return _put(call, "plan", entry)
+
+
+def _put_budget(call: Call) -> Reply:
+    found = read_body(tables.Budget, call.body, call.values["id"])
+    definition = found.model_dump(mode="json", exclude={"id"}, exclude_none=True)
+    return _put(call, "budget", held.Budget(found.id, definition, "user"))
+
+
+def _put(call: Call, noun: str, entry: Entry, check: Callable[[Control], None] | None = None) -> Reply:
+    def change(control: Control) -> tuple[Reply, Change | None]:
+        if check is not None:
+            check(control)
+        before = _found(control, noun, entry.id)
+        _refuse_configured(noun, before)
+        after = entry.to_json()
+        reply = Reply({"schema": f"costweir.{noun}/1", **after}, 200 if before else 201)
+        if before == after:
+            return reply, None
+        control.add(entry)
+        return reply, Change(call.caller.actor, f"{noun}.put", f"{noun}:{entry.id}", before, after)
+
+    return write(call, change)
+
+
+def _drop(noun: str, drop: Callable[[Control, str], bool]) -> Callable[[Call], Reply]:
+    def handle(call: Call) -> Reply:
+        name: str = call.values["id"]
+
+        def change(control: Control) -> tuple[Reply, Change | None]:
+            before = _found(control, noun, name)
+            if before is None:
+                raise NotFound(f"There is no {noun} {name!r}.", hint=f"GET /v1/{noun}s lists them.")
+            _refuse_configured(noun, before)
+            if noun == "plan" and any(row.plan == name for row in control.customers()):
+                raise Conflict(
+                    f"Customers are on the plan {name!r}.", hint="Move them to another plan first."
+                )
+            if not drop(control, name):
+                raise Conflict(
+                    f"The {noun} {name!r} belongs to the sample world.", hint="It goes with the sample."
+                )
+            reply = Reply({"schema": f"costweir.{noun}/1", "id": name, "deleted": True})
+            return reply, Change(call.caller.actor, f"{noun}.delete", f"{noun}:{name}", before)
+
+        return write(call, change)
+
+    return handle
+
+
+def _found(control: Control, noun: str, name: str) -> Mapping[str, Any] | None:
+    rows = {"customer": control.customers, "plan": control.plans, "budget": control.budgets}[noun]()
+    return next((row.to_json() for row in rows if row.id == name), None)
+
+
+def _refuse_configured(noun: str, before: Mapping[str, Any] | None) -> None:
+    if before is not None and before["origin"] == "config":
+        raise Conflict(
+            f"The {noun} {before['id']!r} is set in the configuration file.",
+            hint="Change it there, and start again.",
+        )
+
+
+def _create_token(call: Call) -> Reply:
+    wanted = read_body(TokenWish, call.body)
+    wish = Wish(wanted.scope, wanted.customer or "", wanted.name, lifetime(wanted.expires))
+
+    def change(control: Control) -> tuple[Reply, Change | None]:
+        return make_token(control, wish, by=call.caller.actor)
+
+    return write(call, change)
+
+
+def make_token(control: Control, wish: Wish, *, by: str) -> tuple[Reply, Change]:
+    """Makes a token: the reply shows it once, the audit row never does."""
+    token, text = control.tokens.create(wish, by=by)
+    reply = Reply({"schema": "costweir.token/1", **token.to_json(), "token": text}, 201)
+    return reply, Change(by, "token.create", f"token:{token.id}", None, token.to_json())
+
+
+def end_token(control: Control, name: str, *, by: str) -> tuple[Reply, Change | None]:
+    """Revokes a token by its id or prefix. Raises NotFound."""
+    before = {token.id: token for token in control.tokens.listed()}
+    token = control.tokens.revoke(name)
+    was = before[token.id]
+    reply = Reply({"schema": "costweir.token/1", **token.to_json()})
+    if was.revoked_at is not None:
+        return reply, None
+    return reply, Change(by, "token.revoke", f"token:{token.id}", was.to_json(), token.to_json())
+
+
+def _revoke_token(call: Call) -> Reply:
+    return write(call, lambda control: end_token(control, call.values["id"], by=call.caller.actor))
+
+
+def _writes(
+    noun: str, put: Callable[[Call], Reply], drop: Callable[[Control, str], bool], *, role: Role
+) -> tuple[Operation, ...]:
+    title = noun.capitalize()
+    path = f"/v1/{noun}s/{{id}}"
+    return (
+        Operation("PUT", path, f"put{title}", f"Set a {noun}", put, f"{title}Row", (ID,), role, body=title,
+                  statuses=(201,), repeatable=True),
+        Operation("DELETE", path, f"delete{title}", f"Remove a {noun} that was set by hand", _drop(noun, drop),
+                  "Deleted", (ID,), role, repeatable=True),
+    )  # fmt: skip
+
+
+WRITING: tuple[Operation, ...] = (
+    *_writes("customer", _put_customer, lambda control, name: control.drop(held.Customer, name), role="finance"),
+    *_writes("plan", _put_plan, lambda control, name: control.drop(held.Plan, name), role="finance"),
+    *_writes("budget", _put_budget, lambda control, name: control.drop(held.Budget, name), role="admin"),
+    Operation("POST", "/v1/tokens", "createToken", "Make a token, which is shown once", _create_token, "NewToken",
+              role="admin", body="TokenWish", statuses=(201,)),
+    Operation("DELETE", "/v1/tokens/{id}", "revokeToken", "End a token at once", _revoke_token, "Token", (ID,), "admin",
+              repeatable=True),
+)  # fmt: skip
