@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -16,12 +17,12 @@ import pytest
 from live import FakeSource
 
 from costweir.app import LocalDesk
-from costweir.app.runner import Order, Patience, Runner, trailing_window, whole_months
+from costweir.app.runner import Order, Patience, Record, Runner, trailing_window, whole_months
 from costweir.config import Settings
 from costweir.control.pulls import pull_state, remember_pull
 from costweir.errors import Conflict, Error, NotAllowed, SourceRejected, Unreachable, UsageError
 from costweir.queries.request import Request
-from costweir.sources.live.source import Window
+from costweir.sources.live.source import Fetched, Report, Window
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 TODAY = NOW.date()
@@ -316,3 +317,39 @@ def test_what_a_killed_pull_left_is_removed_a_day_later(settings: Settings) -> N
     with runner_of(settings) as (runner, _):
         runner.run(FakeSource())
     assert [path.name for path in room.iterdir()] == ["pull-young"]
+
+
+@dataclass
+class Remembering(FakeSource):
+    """Reads on from where it was, as the BigQuery export does."""
+
+    state: dict[str, str] = field(default_factory=dict[str, str])
+    reread: str = ""
+
+    def fetch(self, window: Window, *, into: Path, report: Report) -> Fetched:
+        fetched = super().fetch(window, into=into, report=report)
+        self.state = {"table": str(int(self.state.get("table", "0")) + 1)}
+        return fetched
+
+
+def test_what_a_source_remembers_is_kept_once_the_rows_are_loaded_and_not_before(settings: Settings) -> None:
+    def marks(desk: LocalDesk) -> str:
+        return desk.control.get("marks:fake")
+
+    with runner_of(settings) as (runner, desk):
+        runner.run(Remembering(), Order(dry_run=True))
+        assert marks(desk) == ""
+        source = Remembering()
+        runner.run(source)
+        assert (marks(desk), source.reread) == ('{"table": "1"}', "changed")
+
+        def refuse(job: object) -> list[Record]:
+            raise SourceRejected("no")
+
+        failing = Runner(settings, desk.control, load=refuse, now=lambda: NOW)
+        with pytest.raises(SourceRejected):
+            failing.run(Remembering(cost="7"))
+        assert marks(desk) == '{"table": "1"}'
+        again = Remembering()
+        runner.run(again, Order(Window(date(2026, 11, 1), date(2026, 11, 2))))
+        assert (marks(desk), again.reread) == ('{"table": "2"}', "window")
