@@ -10,7 +10,18 @@ from pydantic import BeforeValidator, Field, PrivateAttr, SecretStr, model_valid
 
 from costweir.config.connections import Channel, Connection
 from costweir.config.fields import HttpUrl, LedgerUrl, Port, Section, StoreUrl
-from costweir.config.tables import Attribution, Budget, CurrencyRate, Customer, Model, Plan, Price, Provider
+from costweir.config.tables import (
+    ApprovedModels,
+    Attribution,
+    Budget,
+    CurrencyRate,
+    Customer,
+    Model,
+    Plan,
+    Price,
+    Provider,
+    SharedCost,
+)
 
 _Key = TypeVar("_Key", bound=Hashable)
 
@@ -180,7 +191,11 @@ class Settings(Section):
     budgets: tuple[Budget, ...] = ()
     """Limits."""
     currency_rates: tuple[CurrencyRate, ...] = ()
-    """Rates for bills that state none."""
+    """Rates for bills that state none. The file `rates.csv` in the data directory adds to them."""
+    approved_models: tuple[ApprovedModels, ...] = ()
+    """Models that customers may use."""
+    shared_costs: tuple[SharedCost, ...] = ()
+    """Costs that customers carry together, for `costweir chargeback`."""
     sources: tuple[Connection, ...] = ()
     """Live sources that `costweir up` pulls by itself."""
     channels: tuple[Channel, ...] = ()
@@ -266,6 +281,13 @@ class Settings(Section):
         _unique(
             ((rate.currency, rate.since) for rate in self.currency_rates),
             lambda found: f"currency_rates: {found[0]} has two rates from {found[1]}",
+        )
+        _unique(
+            (row.customer for row in self.approved_models),
+            lambda found: f"approved_models: {found!r} has two lists",
+        )
+        _unique(
+            (row.name for row in self.shared_costs), lambda found: f"shared_costs: {found!r} is there twice"
         )
         return self
 

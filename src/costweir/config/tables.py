@@ -1,5 +1,5 @@
-"""The lists of the configuration file: providers, models, prices, plans, customers, budgets, rates and
-attribution."""
+"""The lists of the configuration file: providers, models, prices, plans, customers, budgets, rates, approved models,
+shared costs and attribution."""
 
 from __future__ import annotations
 
@@ -223,6 +223,43 @@ class CurrencyRate(Section):
     """USD for one unit."""
     since: date
     """First day on which the rate holds."""
+
+
+class ApprovedModels(Section):
+    """Which models a customer may use. A customer without a list may use every model."""
+
+    customer: Identifier
+    """The customer's id."""
+    models: tuple[Identifier, ...] = Field(min_length=1)
+    """Model ids; `*` stands for any text and `?` for one character, such as `gpt-5*`."""
+
+
+class SharedMatch(Section):
+    """Which cost is shared. Several keys have to match together."""
+
+    customer: str | None = None
+    """Customer that the cost is booked on; `untagged` is cost that names nobody."""
+    service: str | None = None
+    """Service as billed."""
+    project: str | None = None
+    """Project; `untagged` is cost that names none."""
+
+    @model_validator(mode="after")
+    def _matches_something(self) -> SharedMatch:
+        if self.customer is None and self.service is None and self.project is None:
+            raise ValueError("a match needs customer, service or project")
+        return self
+
+
+class SharedCost(Section):
+    """Cost that several customers carry together, and how it is divided."""
+
+    name: Identifier
+    """Name of the rule; it heads the column of the chargeback."""
+    match: SharedMatch
+    """Which cost it is. A line belongs to the first rule that matches."""
+    by: Literal["spend", "tokens", "equal"] | Mapping[Identifier, Rate]
+    """`spend`, `tokens` or `equal` over the customers of the month, or a table of customers with their shares."""
 
 
 class Rule(Section):

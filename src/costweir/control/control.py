@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from costweir.control.approvals import Approvals
 from costweir.control.audit import Audit
 from costweir.control.database import Database
 from costweir.control.directory import Budget, Customer, Directory, Entry, Origin, Plan
@@ -35,6 +36,8 @@ class Control:
         self.tokens = Tokens(database, None if folder is None else folder / SECRET_FILE)
         #: Who changed what.
         self.audit = Audit(database)
+        #: Which models each customer may use.
+        self.approvals = Approvals(database)
         #: What was answered to writes that may be repeated.
         self.replies = Replies(database)
 
@@ -97,7 +100,10 @@ class Control:
             Budget(row.id, row.model_dump(mode="json", exclude={"id"}, exclude_none=True), "config")
             for row in settings.budgets
         ]
-        self._directory.replace("config", {Plan: plans, Customer: customers, Budget: budgets})
+        approved = [(row.customer, model) for row in settings.approved_models for model in row.models]
+        with self.transaction():
+            self._directory.replace("config", {Plan: plans, Customer: customers, Budget: budgets})
+            self.approvals.replace("config", approved)
 
     def replace(self, kind: type[Entry], origin: Origin, entries: Iterable[Entry]) -> None:
         """Makes `entries` all there is of one kind and origin, for example the customers of the sample
