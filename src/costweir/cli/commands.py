@@ -15,6 +15,8 @@ _NOUNS = {
     "classify": "classify:classify",
     "ask": "ask:ask",
     "questions": "questions:questions",
+    "models": "models:models",
+    "chargeback": "chargeback:chargeback",
     "prices": "prices:prices",
     "alerts": "alerts:alerts",
     "runs": "runs:runs",

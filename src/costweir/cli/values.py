@@ -1,10 +1,12 @@
-"""The kinds of value that flags take: a day, a dimension with its value."""
+"""The kinds of value that flags take: a day, a month, a dimension with its value."""
 
 from __future__ import annotations
 
 from datetime import date
 
 import click
+
+from costweir.domain.period import Month
 
 
 class Day(click.ParamType[date]):
@@ -27,6 +29,21 @@ class Day(click.ParamType[date]):
         return day
 
 
+class MonthOf(click.ParamType[Month]):
+    """A month written `YYYY-MM`."""
+
+    name = "month"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Month:
+        """Reads the month, or fails as a usage error."""
+        if isinstance(value, Month):
+            return value
+        try:
+            return Month.parse(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
 class Filter(click.ParamType[tuple[str, str]]):
     """A filter written `DIM=VALUE`; the value may be empty or hold further equals signs."""
 
@@ -45,4 +62,5 @@ class Filter(click.ParamType[tuple[str, str]]):
 
 
 DAY = Day()
+MONTH = MonthOf()
 FILTER = Filter()
