@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from costweir import __version__
 from costweir.app.locks import running_server
-from costweir.app.mirror import mirror
+from costweir.app.mirror import approvals_mirrored, mirror, mirror_approvals
 from costweir.app.remote import RemoteDesk
 from costweir.app.staged import export_job, move_export, read_job
 from costweir.control import Budget, Control, Customer, Outcome, Plan
@@ -44,7 +44,8 @@ Result = TypeVar("Result")
 CONTROL_FILE = "control.db"
 STAGING_DIR = "staging"
 
-
+#: Questions that join the approved models.
+APPROVAL_QUESTIONS = ("model_approvals", "first_seen")
 EXPORT_SUFFIXES = (".csv", ".csv.gz", ".parquet")
 
 
@@ -118,6 +119,9 @@ class LocalDesk:
 
     def ask(self, request: Request) -> Answer:
         """Answers one question."""
+        if request.question in APPROVAL_QUESTIONS and not self._read_only:
+            # Approvals are set beside a running server, and patterns grow with every load.
+            mirror_approvals(self.control, self.warehouse)
         return ask(self.warehouse, request)
 
     def runs(self, *, limit: int = 100) -> Sequence[Record]:
@@ -285,7 +289,7 @@ def _opened(settings: Settings, *, read_only: bool) -> tuple[Warehouse, Control]
         control = Control.open(settings.data_dir / CONTROL_FILE, read_only=True)
         try:
             warehouse.migrate()
-            current = mirror(settings, control, None)
+            current = mirror(settings, control, None) and approvals_mirrored(control, warehouse)
         except Error:
             current = False
         if current:
@@ -297,6 +301,7 @@ def _opened(settings: Settings, *, read_only: bool) -> tuple[Warehouse, Control]
         warehouse.migrate()
         control = Control.open(settings.data_dir / CONTROL_FILE)
         mirror(settings, control, warehouse)
+        mirror_approvals(control, warehouse)
     except BaseException:
         warehouse.close()
         raise

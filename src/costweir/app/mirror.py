@@ -1,14 +1,18 @@
-"""Keeps customers, plans and budgets in step: from the configuration file into control, and on into the warehouse."""
+"""Keeps customers, plans, budgets and approved models in step: from the configuration file into control, and on into
+the warehouse."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from costweir.control import Budget, Control, Plan
+from costweir.control.approvals import expand, is_pattern
+from costweir.queries.question import part
 
 if TYPE_CHECKING:
     from costweir.config import Settings
@@ -16,7 +20,10 @@ if TYPE_CHECKING:
 
 CUSTOMER_COLUMNS = ("id", "name", "plan", "active_since", "active_until")
 PLAN_COLUMNS = ("id", "name", "price_usd", "budget_usd", "session_usd", "session_calls", "tokens_per_minute")
+APPROVAL_COLUMNS = ("customer_id", "model")
 BUDGET_COLUMNS = ("id", "scope_kind", "scope_id", "limit_usd", "budget_window", "timezone", "mode")
+
+_SYNCED = {"plans", "customers", "budgets", "approved_models"}
 
 
 def mirror(settings: Settings, control: Control, warehouse: Warehouse | None) -> bool:
@@ -24,7 +31,7 @@ def mirror(settings: Settings, control: Control, warehouse: Warehouse | None) ->
 
     Without a warehouse nothing is written: the answer then says whether the next writer has something to do.
     """
-    wanted = _digest([settings.model_dump(mode="json", include={"plans", "customers", "budgets"})])
+    wanted = _digest([settings.model_dump(mode="json", include=_SYNCED)])
     if control.get("settings_synced") != wanted:
         if warehouse is None:
             return False
@@ -48,7 +55,27 @@ def mirror(settings: Settings, control: Control, warehouse: Warehouse | None) ->
     return True
 
 
-def _digest(value: list[Any]) -> str:
+def approvals_mirrored(control: Control, warehouse: Warehouse) -> bool:
+    """Whether the warehouse holds the approved models as they stand now, for the models that are stored now."""
+    return control.get("approvals_mirrored", _digest([])) == _digest(_approved(control, warehouse))
+
+
+def mirror_approvals(control: Control, warehouse: Warehouse) -> None:
+    """Brings the approved models in step; patterns stand for the models that bills and calls name."""
+    pairs = _approved(control, warehouse)
+    if control.get("approvals_mirrored", _digest([])) != (held := _digest(pairs)):
+        warehouse.mirror("customer_approved_models", APPROVAL_COLUMNS, pairs)
+        control.put("approvals_mirrored", held)
+
+
+def _approved(control: Control, warehouse: Warehouse) -> list[tuple[str, str]]:
+    entries = control.approvals.listed()
+    patterns = any(is_pattern(entry.pattern) for entry in entries)
+    seen = [str(row[0]) for row in warehouse.query(part("seen_models")).rows] if patterns else []
+    return expand(entries, seen)
+
+
+def _digest(value: Sequence[Any]) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
