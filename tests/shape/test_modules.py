@@ -29,6 +29,9 @@ FLOATS_ALLOWED: dict[tuple[str, str], str] = {
     ("config/problems.py", "cutoff="): "how alike two names are",
     ("sources/formats/__init__.py", "missing("): "the share of a format's columns that a file lacks",
     ("sources/formats/__init__.py", "_share_missing("): "the same share, compared",
+    ("sources/live/gcp_client.py", "with_delay("): "seconds",
+    ("sources/staging/runs.py", "ALIKE ="): "the share of rows that two files have in common",
+    ("sources/staging/runs.py", "return both / least"): "the same share",
     ("store/engines/duckdb.py", "_LOCK_PATIENCE"): "seconds",
     ("store/engines/duckdb.py", "_LOCK_STEP"): "seconds",
 }
