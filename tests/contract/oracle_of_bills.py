@@ -14,7 +14,8 @@ PLANS = {"acme": "tier_1", "globex": "tier_2"}
 
 
 def _plan(row: Row) -> str:
-    return PLANS.get(row["x_customer"], "untagged")
+    customer = row["x_customer"]
+    return "untagged" if customer == "untagged" else PLANS.get(customer, "no plan")
 
 
 #: How a reader of the bill would name the member of each dimension.

@@ -161,7 +161,7 @@ def test_a_price_per_thousand_tokens_counts_only_lines_that_have_tokens(
         bills.line(cost="3", x_tokens=Decimal(1_000_000)), bills.line(cost="40", x_tokens=None, x_token_class="image"),
         bills.line(cost="9", x_model="tiny", x_tokens=Decimal(999)),
     ])  # fmt: skip
-    rows = to_ask(store, "unit_cost").rows
+    rows = to_ask(store, "unit_cost", "model").rows
     assert [(row["model"], row["billed_cost"], row["cost_per_1k_tokens"]) for row in rows] == [
         ("claude-sonnet-4-6", "43.00", "0.003"), ("tiny", "9.00", None),
     ]  # fmt: skip

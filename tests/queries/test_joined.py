@@ -45,11 +45,53 @@ def column(found: Answer, *names: str) -> list[tuple[object, ...]]:
 
 
 def test_margin_is_what_a_plan_brings_in_less_what_it_costs(store: DuckDBWarehouse) -> None:
-    # acme pays for three months; globex from October on; quiet for September only
-    assert column(answer(store, "margin"), "plan", "billed_cost", "revenue_usd", "margin_usd", "paying_customers") == [
-        ("tier_2", "123.00", "198.00", "75.00", 1), ("tier_1", "33.00", "196.00", "163.00", 2),
+    # acme pays for two months; globex for October; quiet for September only
+    found = answer(store, "margin", until=date(2026, 11, 1))
+    assert column(found, "plan", "billed_cost", "revenue_usd", "margin_usd", "paying_customers") == [
+        ("tier_2", "120.00", "99.00", "-21.00", 1), ("tier_1", "30.00", "147.00", "117.00", 2),
         ("untagged", "7.00", "0.00", "-7.00", 0),
     ]  # fmt: skip
+    assert "In total the revenue is 246.00 USD and the margin 89.00 USD." in found.notes
+
+
+def test_an_open_month_brings_in_the_share_of_its_days_that_are_over(store: DuckDBWarehouse) -> None:
+    found = answer(store, "margin", since=date(2026, 11, 1))
+    assert column(found, "plan", "billed_cost", "revenue_usd", "full_revenue_usd", "margin_usd") == [
+        ("tier_1", "3.00", "31.033333333333333333", "49.00", "28.033333333333333333"),
+        ("tier_2", "3.00", "62.70", "99.00", "59.70"),
+    ]  # fmt: skip
+    assert any("whole months bring in 148.00 USD" in note for note in found.notes)
+
+
+def test_a_month_that_is_asked_for_in_part_brings_in_that_part(store: DuckDBWarehouse) -> None:
+    found = answer(store, "margin", since=date(2026, 9, 16), until=date(2026, 10, 1))
+    assert column(found, "plan", "revenue_usd", "full_revenue_usd") == [("tier_1", "49.00", "98.00")]
+
+
+def test_the_totals_of_a_margin_are_of_all_plans_also_of_those_not_shown(store: DuckDBWarehouse) -> None:
+    whole, shown = answer(store, "margin"), answer(store, "margin", limit=1)
+    assert len(shown.rows) == 1
+    assert shown.notes == whole.notes
+
+
+def test_a_customer_without_a_plan_is_not_untagged(store: DuckDBWarehouse, tmp_path: Path) -> None:
+    bills.store(store, tmp_path, [
+        bills.line(cost="4", x_customer="initech", x_account="2"),
+        bills.line(cost="2", x_customer="nobody", x_account="2"),
+        bills.line(cost="1", x_customer="untagged", x_account="2"),
+    ])  # fmt: skip
+    found = answer(store, "spend", "plan", where={"account": ("2",)})
+    assert column(found, "plan", "billed_cost") == [("no plan", "6.00"), ("untagged", "1.00")]
+    found = answer(store, "margin", where={"plan": ("no plan", "untagged")})
+    assert column(found, "plan", "billed_cost") == [("untagged", "8.00"), ("no plan", "6.00")]
+    store.append([bills.call(1, customer="initech"), bills.call(2, customer="untagged")])
+    metered = answer(store, "spend", "plan", basis="metered")
+    assert column(metered, "plan", "metered_cost") == [("no plan", "0.25"), ("untagged", "0.25")]
+
+
+def test_without_a_split_the_price_of_a_thousand_tokens_is_one_row(store: DuckDBWarehouse) -> None:
+    (row,) = answer(store, "unit_cost").rows
+    assert (row["billed_cost"], row["cost_per_1k_tokens"]) == ("163.00", "23.285714285714")
 
 
 def test_a_plan_that_loses_money_in_a_month_shows_it(store: DuckDBWarehouse) -> None:
@@ -59,7 +101,7 @@ def test_a_plan_that_loses_money_in_a_month_shows_it(store: DuckDBWarehouse) -> 
         "margin_usd",
         "margin_share",
     )
-    assert rows == [("2026-10", "-21.00", "-0.212121212121"), ("2026-11", "96.00", "0.969696969697")]
+    assert rows == [("2026-10", "-21.00", "-0.212121212121"), ("2026-11", "59.70", "0.952153110048")]
 
 
 def test_a_customer_who_paid_and_cost_nothing_is_a_row(store: DuckDBWarehouse) -> None:
@@ -85,6 +127,27 @@ def test_budgets_show_their_window_and_what_is_left(store: DuckDBWarehouse) -> N
     assert rows["tier-week"]["billed_cost"] == "3.00"
     assert rows["all"]["billed_cost"] == "163.00"
     assert [(item.reason, "sessions" in item.text) for item in found.excluded] == [("metered_only", True)]
+
+
+def test_a_budget_for_a_customer_and_a_model_counts_what_is_both(
+    store: DuckDBWarehouse, tmp_path: Path
+) -> None:
+    bills.store(store, tmp_path, [bills.line(cost="5", x_model="tiny", x_account="2")])
+    columns = ("id", "scope_kind", "scope_id", "scope_parts", "limit_usd", "budget_window", "timezone")
+    both = '{"customer": "acme", "model": "tiny"}'
+    store.mirror("budgets", columns, [
+        ("both", "customer+model", "acme+tiny", both, Decimal(10), "total", "UTC"),
+        ("nobody", "customer+model", "a+b", both.replace("tiny", "gpt-4o-mini"), Decimal(10), "total", "UTC"),
+        ("all", "global", "", "{}", Decimal(10), "total", "Europe/Berlin"),
+        ("key", "customer+key", "acme+k", '{"customer": "acme", "key": "k"}', Decimal(1), "month", "UTC"),
+    ])  # fmt: skip
+    found = answer(store, "budgets")
+    assert column(found, "budget", "scope", "scope_id", "billed_cost") == [
+        ("all", "global", "", "168.00"), ("both", "customer+model", "acme+tiny", "5.00"),
+        ("nobody", "customer+model", "a+b", "0.00"),
+    ]  # fmt: skip
+    assert [("key" in item.text, item.reason) for item in found.excluded] == [(True, "metered_only")]
+    assert any("UTC days" in note and "Europe/Berlin" in note for note in found.notes)
 
 
 def test_budgets_of_a_past_period_show_the_window_it_ended_in(store: DuckDBWarehouse) -> None:

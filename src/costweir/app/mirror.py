@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 CUSTOMER_COLUMNS = ("id", "name", "plan", "active_since", "active_until")
 PLAN_COLUMNS = ("id", "name", "price_usd", "budget_usd", "session_usd", "session_calls", "tokens_per_minute")
 APPROVAL_COLUMNS = ("customer_id", "model")
-BUDGET_COLUMNS = ("id", "scope_kind", "scope_id", "limit_usd", "budget_window", "timezone", "mode")
+BUDGET_COLUMNS = (
+    "id", "scope_kind", "scope_id", "scope_parts", "limit_usd", "budget_window", "timezone", "mode",
+)  # fmt: skip
 
 _SYNCED = {"plans", "customers", "budgets", "approved_models"}
 
@@ -37,9 +39,9 @@ def mirror(settings: Settings, control: Control, warehouse: Warehouse | None) ->
             return False
         control.sync(settings)
         control.put("settings_synced", wanted)
-    held = _digest(
-        [entry.to_json() for entry in [*control.customers(), *control.plans(), *control.budgets()]]
-    )
+    entries = [entry.to_json() for entry in [*control.customers(), *control.plans(), *control.budgets()]]
+    # the columns too: a version that mirrors more has to mirror again
+    held = _digest([*entries, [*CUSTOMER_COLUMNS, *PLAN_COLUMNS, *BUDGET_COLUMNS]])
     if control.get("mirrored") == held:
         return True
     if warehouse is None:
@@ -96,10 +98,10 @@ def _plan(plan: Plan) -> tuple[Value, ...]:
 
 def _budget(budget: Budget) -> tuple[Value, ...]:
     scope: dict[str, str] = budget.definition.get("scope") or {}
-    named = [(kind, name) for kind, name in scope.items() if name]
-    kind, name = named[0] if len(named) == 1 else ("+".join(kind for kind, _ in named) or "global", "")
+    parts = {kind: name for kind, name in sorted(scope.items()) if name}
     limit = budget.definition.get("limit_usd")
     return (
-        budget.id, kind, name, _amount(None if limit is None else str(limit)), budget.definition.get("window", "month"),
+        budget.id, "+".join(parts) or "global", "+".join(parts.values()), json.dumps(parts),
+        _amount(None if limit is None else str(limit)), budget.definition.get("window", "month"),
         budget.definition.get("timezone", "UTC"), budget.definition.get("mode", "strict"),
     )  # fmt: skip

@@ -14,6 +14,8 @@ Kind = Literal["text", "bool", "int", "day", "instant", "money", "quantity", "js
 
 #: The member that stands for "no customer / project / feature on the line". It is part of every total (law L4).
 UNTAGGED = "untagged"
+#: The plan of a customer who has none; a line without a customer is `untagged` in every dimension.
+NO_PLAN = "no plan"
 #: The model of a line whose strings no rule knows. Kept, counted and shown (law L5).
 UNKNOWN = "unknown"
 

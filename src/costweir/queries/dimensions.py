@@ -81,7 +81,8 @@ def _raw(name: str, column: str, meaning: str, *, empty: str = "unknown") -> Dim
     return Dimension(name, meaning, charges=f"COALESCE(f.{column}, '{empty}')")
 
 
-_PLAN = "COALESCE(p.plan, 'untagged')"
+_PLAN = "CASE WHEN f.x_customer = 'untagged' THEN 'untagged' ELSE COALESCE(p.plan, 'no plan') END"
+_CALL_PLAN = "CASE WHEN f.x_customer <> 'untagged' AND f.x_plan = 'untagged' THEN 'no plan' ELSE f.x_plan END"
 _AI = "CASE WHEN f.x_is_ai = TRUE THEN 'yes' ELSE 'no' END"
 
 _ALL = (
@@ -94,7 +95,7 @@ _ALL = (
     _everywhere("feature", "x_feature", "feature name, or untagged"),
     Dimension("session", "session id of a call, or untagged", calls="f.x_session"),
     Dimension("key", "gateway key of a call, or untagged", calls="f.x_key"),
-    Dimension("plan", "the customer's plan, or untagged", _PLAN, _PLAN, "f.x_plan", customers=True),
+    Dimension("plan", "the customer's plan, no plan, or untagged", _PLAN, _PLAN, _CALL_PLAN, customers=True),
     _everywhere("day", "usage_date", "UTC day", kind="day"),
     _everywhere("month", "usage_month", "calendar month of the day", kind="month"),
     # beyond the contract

@@ -39,8 +39,8 @@ MIRRORED: Mapping[str, Mapping[str, Kind]] = {
         "session_calls": "int", "tokens_per_minute": "int",
     },
     "budgets": {
-        "id": "text", "scope_kind": "text", "scope_id": "text", "limit_usd": "money", "budget_window": "text",
-        "timezone": "text", "mode": "text",
+        "id": "text", "scope_kind": "text", "scope_id": "text", "scope_parts": "json", "limit_usd": "money",
+        "budget_window": "text", "timezone": "text", "mode": "text",
     },
     "customer_approved_models": {"customer_id": "text", "model": "text"},
 }  # fmt: skip

@@ -10,7 +10,7 @@
 -- ratios:
 --   used_share: {of: cost, per: limit_usd}
 -- answers: [DSH-45]
--- notes: One charge counts under every budget it falls under, so the total is no spend. Bills are by day; shorter windows count the whole day.
+-- notes: One charge counts under every budget it falls under, so the total is no spend. Bills are by UTC day, so shorter windows count the whole day.
 -- ---
 SELECT
   {dims}

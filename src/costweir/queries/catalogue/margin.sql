@@ -5,12 +5,12 @@
 -- by: [plan]
 -- dimensions: [plan, customer, month]
 -- needs: rollup
--- measures: {revenue_usd: money, margin_usd: money, paying_customers: int}
+-- measures: {revenue_usd: money, full_revenue_usd: money, margin_usd: money, paying_customers: int}
 -- ratios:
 --   margin_share: {of: margin_usd, per: revenue_usd}
 --   cost_of_revenue: {of: cost, per: revenue_usd}
 -- answers: [DSH-37, RPT-06, GAP-11]
--- notes: Revenue is the plan's price for every customer on it and every invoice month that is stored, an open month in full.
+-- notes: Revenue is the plan's price for every customer on it and every invoice month that is stored; of an open month, and of one asked for in part, it is the share of its days, and full_revenue_usd the whole price.
 -- ---
 SELECT
   {dims}

@@ -2,7 +2,7 @@
 -- id: unit_cost
 -- title: What a thousand tokens cost
 -- basis: [billed, effective, list, contracted]
--- by: [model]
+-- by: []
 -- dimensions: billed
 -- needs: rollup
 -- measures: {token_cost: money, tokens: quantity, lines: int}
