@@ -76,3 +76,11 @@ def test_every_option_of_a_kind_is_a_setting_and_every_setting_is_an_option_of_s
 @pytest.mark.parametrize(("text", "hours"), [("6h", 6), ("90m", 1.5), ("2d", 48)])
 def test_an_interval_is_a_number_and_a_unit(text: str, hours: float) -> None:
     assert interval_of(text) == timedelta(hours=hours)
+
+
+def test_the_examples_of_the_documentation_are_valid(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "docs/sources.md").read_text(encoding="utf-8")
+    blocks = [part.split("```")[0] for part in text.split("```toml\n")[1:]]
+
+    assert len(blocks) == 2
+    assert said(tmp_path, "\n".join(blocks)) == ""

@@ -195,13 +195,15 @@ class _Shown:
     def text(self) -> str:
         """For reading."""
         checked = self.checked
+        ready = all(finding.ok for finding in checked.findings)
+        untold = "not told without a paid query" if ready else "not known"
         lines = ["What it has to be allowed:", "", *_indented(self.source.policy()), ""]
         for finding in checked.findings:
             lines.append(f"{'ok  ' if finding.ok else 'fail'}  {finding.text}")
             lines += [f"      {finding.hint}"] if finding.hint else []
         lines += [
             "",
-            f"Rows        {'not told without a paid query' if checked.rows is None else checked.rows}",
+            f"Rows        {untold if checked.rows is None else checked.rows}",
             f"Days        {checked.first_day or 'not known'} to {checked.last_day or 'not known'}",
             f"Usual lag   {_hours(self.source.usual_lag)} hours",
             "",
