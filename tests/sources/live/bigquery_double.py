@@ -131,7 +131,8 @@ class Job:
 
 @dataclass
 class BigQueryDouble:
-    """`trouble` is a list of answers that come before the right ones: (status, reason) or "half"."""
+    """`trouble` is a list of answers that come before the right ones: (status, reason) or "half". The rows of `late`
+    are written right after somebody asked what has changed."""
 
     tables: dict[str, Table]
     page_rows: int = 5000
@@ -139,6 +140,7 @@ class BigQueryDouble:
     trouble_at: str = "jobs"
     drop_rows: int = 0
     slow: float = 0
+    late: list[Row] = field(default_factory=list)
     queries: list[dict[str, Any]] = field(default_factory=list)
     dry_runs: list[dict[str, Any]] = field(default_factory=list)
     jobs: dict[str, Job] = field(default_factory=dict)
@@ -168,8 +170,11 @@ class BigQueryDouble:
         read = len(rows) * table.bytes_each
         if "@watermark" in sql:
             after = instant(parameters["watermark"])
-            months = sorted({table.month(row) for row in rows if table.written(row) > after})
-            return Job([plain("month")], [{"month": month} for month in months], read // 10)
+            found: dict[str, str] = {}
+            for row in sorted((row for row in rows if table.written(row) > after), key=table.written):
+                found[table.month(row)] = row["x_ExportTime" if table.is_focus else "export_time"]
+            answer = [{"month": month, "newest": found[month]} for month in sorted(found)]
+            return Job([plain("month"), plain("newest", TIME)], answer, read // 10)
         rows = [row for row in rows if table.month(row) in parameters["months"]]
         if "GROUP BY" in sql:
             return Job(TOTALS, list(self.totals(table, rows)), read // 5)
@@ -273,6 +278,10 @@ def inserted(double: BigQueryDouble, body: dict[str, Any], project: str) -> dict
         if job.read > int(most):
             raise Refusal(400, "bytesBilledLimitExceeded", f"Query exceeded limit for bytes billed: {most}.")
         double.queries.append(query)
+        if "@watermark" in query["query"]:
+            for table in double.tables.values():
+                table.rows.extend(double.late)
+            double.late = []
         double.jobs[reference["jobId"]] = job
         statistics["query"]["totalBytesBilled"] = str(max(job.read, 10_485_760))
     return {

@@ -199,6 +199,21 @@ def test_reading_a_window_again_keeps_the_place_of_the_next_incremental_pull(
     assert again.state == state, "November was not read, so its rows are still to come"
 
 
+def test_rows_that_are_written_while_a_pull_runs_come_with_the_next_one(
+    google: BigQueryDouble, tmp_path: Path
+) -> None:
+    google.tables[ONE].rows = [row_of("202611", "2026-11-03", "2026-11-12", 11.0)]
+    google.late = [
+        row_of("202610", "2026-10-03", "2026-11-13", 10.0),
+        row_of("202611", "2026-11-04", "2026-11-13", 12.0),
+    ]
+    first = source(google, state={ONE: "2026-11-10T00:00:00+00:00"})
+    assert first.fetch(OCTOBER, into=tmp_path / "1", report=quiet).provider_total == 23
+    second = source(google, state=first.state)
+    assert second.fetch(OCTOBER, into=tmp_path / "2", report=quiet).provider_total == 33
+    assert second.state == {ONE: "2026-11-13T09:00:00+00:00"}
+
+
 def test_a_fetch_that_fails_keeps_its_state(google: BigQueryDouble, tmp_path: Path) -> None:
     google.drop_rows = 1
     asked = source(google)

@@ -75,22 +75,24 @@ class GcpBigQuery:
         """Looks at the tables, which is free, and asks for their days where that reads little."""
         findings: list[Finding] = []
         rows, days = 0, list[date]()
-        for text in self.tables:
-            try:
-                name = TableName.parse(text)
-                table, stored = self._looked_at(name)
+        try:
+            for text in self.tables:
+                try:
+                    name = TableName.parse(text)
+                    table, stored = self._looked_at(name)
+                    found = self._days(table)
+                except Error as error:
+                    findings.append(Finding(ok=False, text=error.message, hint=error.hint))
+                    continue
                 rows += stored
-                found = self._days(table)
-            except Error as error:
-                findings.append(Finding.of(error))
-                continue
-            findings.append(Finding(ok=True, text=f"{name} is a {_title(table)} with {stored} rows."))
-            if found is None:
-                findings.append(
-                    Finding(ok=True, text=f"{name} is large; its first and last day are not asked for.")
-                )
-            else:
-                days += found
+                findings.append(Finding(ok=True, text=f"{name} is a {_title(table)} with {stored} rows."))
+                if found is None:
+                    large = f"{name} is large; its first and last day are not asked for."
+                    findings.append(Finding(ok=True, text=large))
+                else:
+                    days += found
+        finally:
+            self.bigquery.close()
         first, last = (min(days), max(days)) if days else (None, None)
         return Checked(tuple(findings), self.bigquery.project, rows, first, last)
 
@@ -104,7 +106,12 @@ class GcpBigQuery:
     def fetch(self, window: Window, *, into: Path, report: Report) -> Fetched:
         """Writes one file of JSON lines a table. Raises what `Source.fetch` raises, and BudgetExceeded when a query
         would read more than `maximum_bytes`."""
-        whole = whole_months(window, self.today())
+        try:
+            return self._fetched(whole_months(window, self.today()), into, report)
+        finally:
+            self.bigquery.close()
+
+    def _fetched(self, whole: Window, into: Path, report: Report) -> Fetched:
         files: list[Path] = []
         readers: set[str] = set()
         months: set[Month] = set()
@@ -112,7 +119,7 @@ class GcpBigQuery:
         marks = dict(self.state)
         for name in self._names():
             table, _ = self._looked_at(name)
-            wanted = self._wanted(table, whole, report)
+            wanted, seen = self._wanted(table, whole, report)
             counted = self._counted(table, wanted, report) if wanted else None
             if counted is None:
                 continue
@@ -122,7 +129,8 @@ class GcpBigQuery:
             for currency, amount in counted.totals.items():
                 totals[currency] = totals.get(currency, Decimal(0)) + amount
             if self.reread == "changed" or str(name) not in marks:
-                marks[str(name)] = max(counted.newest.isoformat(), marks.get(str(name), ""))
+                # What was written since the first look may be of a month that was not seen to change.
+                marks[str(name)] = (seen or counted.newest).isoformat()
         self.state = marks
         one = len(totals) == 1
         return Fetched(
@@ -149,15 +157,19 @@ class GcpBigQuery:
         columns = dict(_paths(found.schema))
         return ExportTable.of(name, columns, partition), int(found.num_rows or 0)
 
-    def _wanted(self, table: ExportTable, whole: Window, report: Report) -> list[Month]:
-        """The months to fetch: those with rows newer than the watermark, or those of the window."""
+    def _wanted(
+        self, table: ExportTable, whole: Window, report: Report
+    ) -> tuple[list[Month], datetime | None]:
+        """The months to fetch: those with rows newer than the watermark, and up to when they were looked for; or those
+        of the window."""
         mark = self.state.get(str(table.name))
         if mark is None or self.reread == "window":
-            return [Month.of(part.since) for part in by_month(whole)]
+            return [Month.of(part.since) for part in by_month(whole)], None
         pages = self.bigquery.pages(
             table.changed(_instant(mark, table.name)), announce=_say(report, table, "changes")
         )
-        return [month_of_text(row["month"]) for page in pages for row in page]
+        found = {month_of_text(row["month"]): row["newest"] for page in pages for row in page}
+        return list(found), max(found.values(), default=None)
 
     def _counted(self, table: ExportTable, months: Sequence[Month], report: Report) -> _Counted | None:
         """What Google counts in `months`, or None when there is no row."""

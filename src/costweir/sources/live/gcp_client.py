@@ -99,6 +99,12 @@ class BigQuery:
                 return
             yield rows
 
+    def close(self) -> None:
+        """Closes the connections; the next query opens new ones."""
+        known, self._known = self._known, None
+        if known is not None:
+            known.close()
+
     def _retry(self) -> Any:
         from google.cloud.bigquery import DEFAULT_RETRY
 

@@ -118,11 +118,16 @@ class ExportTable:
         return " AND ".join((*pruned, f"{self.kind['export_time']} >= @written_since", *conditions))
 
     def changed(self, watermark: datetime) -> Query:
-        """The invoice months with rows that were written after `watermark`: (month). Export times always increase
-        from one export to the next (standard usage schema, export_time)."""
-        since = watermark - _MARGIN
-        where = self._where(since, f"{self.kind['export_time']} > @watermark")
-        sql = f"SELECT DISTINCT {self._month()} AS month FROM `{self.name}` WHERE {where} ORDER BY month"
+        """The invoice months with rows that were written after `watermark`, and when the last one was: (month, newest).
+
+        Export times always increase from one export to the next (standard usage schema, export_time).
+        """
+        since, export_time = watermark - _MARGIN, self.kind["export_time"]
+        where = self._where(since, f"{export_time} > @watermark")
+        sql = (
+            f"SELECT {self._month()} AS month, MAX({export_time}) AS newest FROM `{self.name}` WHERE {where} "
+            "GROUP BY month ORDER BY month"
+        )
         return Query(sql, {"written_since": ("TIMESTAMP", since), "watermark": ("TIMESTAMP", watermark)})
 
     def totals(self, months: Sequence[Month]) -> Query:
