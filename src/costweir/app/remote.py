@@ -113,6 +113,10 @@ class RemoteDesk:
         wanted = Pull(tuple(paths), source=source, all_services=all_services, dry_run=dry_run, sample=sample)
         return pull_files(self._settings, wanted, load=self.load, progress=progress)
 
+    def call(self, method: str, path: str, body: Mapping[str, object] | None = None) -> dict[str, Any]:
+        """One request to the server, answered by a JSON object. Raises the error that the server gave."""
+        return self._call(method, path, body)
+
     def _rows(self, path: str) -> Sequence[Record]:
         return self._call("GET", path)["rows"]
 

@@ -23,6 +23,8 @@ _NOUNS = {
     "quarantine": "quarantine:quarantine",
     "export": "export:export",
     "doctor": "doctor:doctor",
+    "token": "token:token",
+    "audit": "audit:audit",
     "config": "config:config",
     "completion": "completion:completion",
     "version": "version:version",

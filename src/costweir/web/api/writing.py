@@ -139,13 +139,17 @@ def _refuse_configured(noun: str, before: Mapping[str, Any] | None) -> None:
 
 
 def _create_token(call: Call) -> Reply:
-    wanted = read_body(TokenWish, call.body)
-    wish = Wish(wanted.scope, wanted.customer or "", wanted.name, lifetime(wanted.expires))
+    wish = wish_of(read_body(TokenWish, call.body))
 
     def change(control: Control) -> tuple[Reply, Change | None]:
         return make_token(control, wish, by=call.caller.actor)
 
     return write(call, change)
+
+
+def wish_of(wanted: TokenWish) -> Wish:
+    """The token that a body asks for."""
+    return Wish(wanted.scope, wanted.customer or "", wanted.name, lifetime(wanted.expires))
 
 
 def make_token(control: Control, wish: Wish, *, by: str) -> tuple[Reply, Change]:
