@@ -21,6 +21,7 @@ from costweir.app.mirror import approvals_mirrored, mirror, mirror_approvals
 from costweir.app.remote import RemoteDesk
 from costweir.app.staged import export_job, move_export, read_job
 from costweir.control import Budget, Control, Customer, Outcome, Plan
+from costweir.control.pulls import pull_state
 from costweir.domain.answer import Answer
 from costweir.domain.money import decimal_text
 from costweir.errors import ConfigError, Conflict, Error, UsageError
@@ -151,6 +152,44 @@ class LocalDesk:
     def budgets(self) -> Sequence[Record]:
         """Every budget."""
         return [entry.to_json() for entry in self.control.budgets()]
+
+    def connections(self) -> Sequence[Record]:
+        """Every configured live source, and how its last pull went."""
+        return [
+            {
+                **pull_state(self.control, row.id).to_json(),
+                "kind": row.kind, "enabled": row.enabled, "every": row.every,
+            }
+            for row in self._current().sources
+        ]  # fmt: skip
+
+    def _current(self) -> Settings:
+        """The settings as the file says now, because sources are added beside a running server; a file with an
+        error in it changes nothing."""
+        from costweir.config import load
+
+        file = self._settings.file or self._settings.data_dir / "costweir.toml"
+        try:
+            return load(path=file, overrides={"data_dir": str(self._settings.data_dir)})
+        except Error:
+            return self._settings
+
+    def views(self) -> Sequence[Record]:
+        """Every saved view."""
+        return [view.to_json() for view in self.control.views()]
+
+    def save_view(self, name: str, link: str) -> None:
+        """Saves a view, or changes the one of that name."""
+        try:
+            self.control.save_view(name, link)
+        except ValueError:
+            raise UsageError(
+                f"{link} is not a page of this site.", hint="A link starts with one slash, as in /explore."
+            ) from None
+
+    def drop_view(self, name: str) -> bool:
+        """Forgets a view; true when there was one."""
+        return self.control.drop_view(name)
 
     def status(self) -> Record:
         """`version, name, today, sample, empty, months` (oldest first)."""

@@ -84,6 +84,22 @@ class RemoteDesk:
         """Known budgets."""
         return self._rows("/v1/budgets")
 
+    def connections(self) -> Sequence[Record]:
+        """Configured live sources."""
+        return self._rows("/settings/sources.json")
+
+    def views(self) -> Sequence[Record]:
+        """Saved views."""
+        return self._rows("/explore/views.json")
+
+    def save_view(self, name: str, link: str) -> None:
+        """Saves a view; see `LocalDesk.save_view`."""
+        self._call("POST", "/explore/views.json", {"name": name, "link": link})
+
+    def drop_view(self, name: str) -> bool:
+        """Forgets a view."""
+        return bool(self._call("POST", "/explore/views.json", {"name": name, "drop": True})["dropped"])
+
     def status(self) -> Record:
         """What the store holds."""
         return self._call("GET", "/v1/status")

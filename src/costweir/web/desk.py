@@ -43,6 +43,23 @@ class Desk(Protocol):
         """`id, scope, limit_usd, window` ... of every budget."""
         ...
 
+    def connections(self) -> Sequence[Record]:
+        """Every configured live source: `id, kind, enabled, every`, how its last pull went (`status, note, hint,
+        last_attempt, last_success, failures`); instants are RFC 3339 or empty."""
+        ...
+
+    def views(self) -> Sequence[Record]:
+        """`name, link, created_at` of every saved view, by name."""
+        ...
+
+    def save_view(self, name: str, link: str) -> None:
+        """Saves a view, or changes the one of that name. Raises UsageError for a link to another site."""
+        ...
+
+    def drop_view(self, name: str) -> bool:
+        """Forgets a view; true when there was one."""
+        ...
+
     def status(self) -> Record:
         """`version, today, sample (bool), empty (bool), months (list, oldest first)`."""
         ...
