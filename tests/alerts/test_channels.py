@@ -65,6 +65,13 @@ def test_a_refusal_is_a_sentence_without_the_address_and_no_redirect_is_followed
     assert len(posts.got) == 1
 
 
+@pytest.mark.parametrize("path", ["/häh/secret-part", "/a b/secret-part"])
+def test_an_address_that_cannot_be_used_is_not_shown(path: str) -> None:
+    with pytest.raises(NotAllowed, match="cannot be used") as caught:
+        Slack("team", f"http://127.0.0.1:{free_port()}{path}").send(MESSAGE)
+    assert "secret-part" not in str(caught.value)
+
+
 def test_a_receiver_that_is_not_there_is_unreachable() -> None:
     with pytest.raises(Unreachable, match="does not answer"):
         Webhook("ops", f"http://127.0.0.1:{free_port()}/", "s").send(MESSAGE)

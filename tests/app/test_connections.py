@@ -8,8 +8,8 @@ from typing import Any, get_args
 import pytest
 
 from costweir import config
-from costweir.app.connections import PROVIDERS, find_connection, open_source
-from costweir.config.connections import SourceKind
+from costweir.app.connections import find_connection, open_source
+from costweir.config.connections import PROVIDERS, SourceKind
 from costweir.errors import NotFound
 
 ROWS: dict[str, dict[str, Any]] = {

@@ -32,7 +32,9 @@ UP = ["up", "--web-port", "0", "--gateway-port", "0", "--mcp-port", "0", "--otlp
 
 
 def test_a_source_that_was_never_tried_is_due_at_once() -> None:
-    assert next_due(PullState("a"), SIX) < NOON
+    assert next_due(PullState("a"), SIX, NOON) < NOON
+    ahead = PullState("a", last_attempt="2030-01-01T00:00:00.000Z", status="ok")
+    assert next_due(ahead, SIX, NOON) < NOON
 
 
 @pytest.mark.parametrize(
@@ -49,13 +51,13 @@ def test_a_source_that_was_never_tried_is_due_at_once() -> None:
 def test_the_next_pull_is_an_interval_away_and_sooner_after_what_may_pass(
     state: PullState, wait: timedelta
 ) -> None:
-    due = next_due(state, SIX)
+    due = next_due(state, SIX, NOON)
     assert abs(due - NOON - wait) <= wait / 10
-    assert next_due(state, SIX) == due
+    assert next_due(state, SIX, NOON + SIX) == due
 
 
 def test_sources_do_not_march_in_step() -> None:
-    due = {next_due(PullState(f"s{number}", last_attempt=AT, status="ok"), SIX) for number in range(50)}
+    due = {next_due(PullState(f"s{number}", last_attempt=AT, status="ok"), SIX, NOON) for number in range(50)}
     assert len(due) > 40
     assert max(due) - min(due) > timedelta(minutes=30)
 

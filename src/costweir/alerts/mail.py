@@ -49,6 +49,8 @@ class Mail:
             why = getattr(error, "verify_message", "") or error.reason or "the handshake failed"
             hint = "Name its certificates in ca_file, or check tls and port."
             raise NotAllowed(f"{who} is not trusted: {why}.", hint=hint) from None
+        except UnicodeError:
+            raise NotAllowed(f"{who} takes no such login or address.", hint="Use plain letters.") from None
         except (smtplib.SMTPException, OSError) as error:
             raise Unreachable(
                 f"{who} does not answer: {_line(error)}.", hint="It is tried again later."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from http.client import HTTPException
+from http.client import HTTPException, InvalidURL
 from typing import IO
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
@@ -44,6 +44,9 @@ def post(url: str, body: bytes, headers: Mapping[str, str], *, who: str) -> None
     except HTTPError as error:
         error.close()
         raise _refused(error.code, who) from None
+    except (InvalidURL, ValueError):
+        # Their texts have the address in them.
+        raise NotAllowed(f"{who} has an address that cannot be used.", hint="Check its variable.") from None
     except (URLError, HTTPException, OSError) as error:
         why = getattr(error, "reason", None) or error
         raise Unreachable(f"{who} does not answer: {why}.", hint="It is tried again later.") from None

@@ -14,15 +14,6 @@ if TYPE_CHECKING:
     from costweir.config.connections import Connection
     from costweir.sources.live.source import Source
 
-#: The connections that `costweir connect PROVIDER` makes: the kind to start with, and the one of an export.
-PROVIDERS: Mapping[str, tuple[str, ...]] = {
-    "aws": ("aws-ce", "aws-export"),
-    "gcp": ("gcp-bigquery",),
-    "azure": ("azure-query", "azure-export"),
-    "openai": ("openai",),
-    "anthropic": ("anthropic",),
-}
-
 
 def find_connection(settings: Settings, name: str) -> Connection:
     """The row of `[[sources]]` with this id. Raises NotFound with the ids that there are."""

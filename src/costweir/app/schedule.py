@@ -55,13 +55,15 @@ class Pace:
     longest_seconds: float = 3 * 3600
 
 
-def next_due(state: PullState, every: timedelta) -> datetime:
+def next_due(state: PullState, every: timedelta, now: datetime) -> datetime:
     """When a source is to be pulled next; one that was never tried, long ago.
 
     Up to a tenth earlier or later than `every` after the last try, by a dice that falls the same way each time it is
     asked, so that a restart changes nothing and many installations do not call at once.
     """
-    if not state.last_attempt:
+    last = datetime.fromisoformat(state.last_attempt) if state.last_attempt else None
+    # A try in the future was written by a clock that was wrong.
+    if last is None or last > now:
         return datetime.min.replace(tzinfo=UTC)
     wait = every
     if state.status in ("running", "interrupted"):
@@ -70,7 +72,7 @@ def next_due(state: PullState, every: timedelta) -> datetime:
         wait = min(every, _SOON * 2 ** min(state.failures - 1, 10))
     dice = int.from_bytes(hashlib.sha256(f"{state.id} {state.last_attempt}".encode()).digest()[:2], "big")
     seconds = int(wait.total_seconds()) * (2 * dice - _SIDES) * _SPREAD_PERCENT // (100 * _SIDES)
-    return datetime.fromisoformat(state.last_attempt) + wait + timedelta(seconds=seconds)
+    return last + wait + timedelta(seconds=seconds)
 
 
 class Schedule:
@@ -118,6 +120,9 @@ class Schedule:
             except (Error, OSError) as error:
                 # A store that is held for a moment, or a full disk: the next turn may do better.
                 _LOG.warning("schedule: %s", error)
+            except Exception:  # noqa: BLE001 - it is logged, and the thread has nobody above it
+                # A fault must not end the pulls of every source until somebody notices and restarts the server.
+                _LOG.exception("schedule: this is a fault in Costweir")
             self._stopping.wait(self._pace.tick_seconds)
 
     def _pull_due(self) -> bool:
@@ -126,7 +131,7 @@ class Schedule:
             if self._stopping.is_set() or not row.enabled:
                 continue
             now = self._clock()
-            due = next_due(pull_state(self._desk.control, row.id), row.interval)
+            due = next_due(pull_state(self._desk.control, row.id), row.interval, now)
             if now < max(due, self._not_before.get(row.id, due)) or is_pulled_now(
                 self._settings.data_dir, row.id
             ):

@@ -53,8 +53,7 @@ def connect() -> None:
 
 
 def _command(provider: str) -> click.Command:
-    from costweir.app.connections import PROVIDERS
-    from costweir.config.connections import SOURCE_OPTIONS, Connection
+    from costweir.config.connections import PROVIDERS, SOURCE_OPTIONS, Connection
 
     kinds = PROVIDERS[provider]
     names = dict.fromkeys(name for kind in kinds for part in SOURCE_OPTIONS[kind] for name in part)

@@ -40,6 +40,15 @@ SOURCE_OPTIONS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "anthropic": ((), ("organization", "api_key_env", "base_url")),
 }  # fmt: skip
 
+#: The connections that `costweir connect PROVIDER` makes: the kind to start with, and the one of an export.
+PROVIDERS: Mapping[str, tuple[str, ...]] = {
+    "aws": ("aws-ce", "aws-export"),
+    "gcp": ("gcp-bigquery",),
+    "azure": ("azure-query", "azure-export"),
+    "openai": ("openai",),
+    "anthropic": ("anthropic",),
+}
+
 #: The variables that hold a kind's key when the file names none.
 DEFAULT_KEYS: Mapping[str, str] = {"openai": "OPENAI_ADMIN_KEY", "anthropic": "ANTHROPIC_ADMIN_KEY"}
 
