@@ -17,6 +17,7 @@ from costweir.domain.call import CALL_COLUMN_NAMES
 from costweir.domain.charge import CHARGE_COLUMN_NAMES
 from costweir.errors import CheckFailed, Conflict, SourceRejected, UsageError
 from costweir.queries.ask import ask
+from costweir.queries.records import quarantined_lines, stored_months, stored_slot
 from costweir.queries.request import Request
 from costweir.store import schema
 from costweir.store.warehouse import Slot, Warehouse
@@ -167,8 +168,13 @@ def test_quarantined_lines_are_kept_verbatim_and_replaced_with_their_slot(
         "SELECT x_file AS f, row_number AS n, reason AS r, raw_text AS t FROM quarantine ORDER BY n"
     )
     assert found.rows == (("a.csv", 7, "no amount", raw), ("a.csv", 9, "", ""))
+    assert [line["row_number"] for line in quarantined_lines(warehouse, limit=1)] == [7]
+    assert [line["raw"] for line in quarantined_lines(warehouse, run_id="run-1")] == [raw, ""]
+    assert quarantined_lines(warehouse, run_id="run-2") == []
     warehouse.replace(bills.load_of(SLOT, rows), charges=charges)
     assert counts(warehouse)["quarantine"] == 0
+    assert [(month.period, month.loads) for month in stored_months(warehouse)] == [("2026-10", 1)]
+    assert (stored_slot(warehouse, SLOT) or {})["rows_stored"] == 1
 
 
 @pytest.mark.parametrize(

@@ -28,11 +28,12 @@ from costweir.errors import ConfigError, Conflict, Error, UsageError
 from costweir.queries.ask import ask
 from costweir.queries.focus import write_focus
 from costweir.queries.question import catalogue
+from costweir.queries.records import quarantined_lines, stored_months, stored_slot
 from costweir.queries.request import Request
 from costweir.sources.ranks import coarser
 from costweir.sources.stage import StagedSlot
 from costweir.store.engines.duckdb import DuckDBWarehouse
-from costweir.store.warehouse import Load, Slot
+from costweir.store.warehouse import Load
 
 if TYPE_CHECKING:
     from costweir.config import Settings
@@ -131,15 +132,7 @@ class LocalDesk:
 
     def quarantine(self, *, run_id: str = "", limit: int = 100) -> Sequence[Record]:
         """Lines that could not be read."""
-        sql = (
-            "SELECT x_run_id AS run_id, x_source AS source_name, x_account AS account,"
-            " x_period AS period, x_file AS file_name,"
-            " row_number, reason, raw_text FROM quarantine WHERE ($run = '' OR x_run_id = $run)"
-            " ORDER BY x_run_id DESC, x_file, row_number LIMIT $most"
-        )
-        names = ("run_id", "source", "account", "period", "file", "row_number", "reason", "raw")
-        rows = self.warehouse.query(sql, {"run": run_id, "most": limit}).rows
-        return [dict(zip(names, row, strict=True)) for row in rows]
+        return quarantined_lines(self.warehouse, run_id=run_id, limit=limit)
 
     def customers(self) -> Sequence[Record]:
         """Every known customer."""
@@ -193,21 +186,21 @@ class LocalDesk:
 
     def status(self) -> Record:
         """`version, name, today, sample, empty, months` (oldest first)."""
-        rows = self.warehouse.query("SELECT x_period AS period, is_sample FROM loads ORDER BY x_period").rows
+        months = stored_months(self.warehouse)
         return {
             "version": __version__,
             "name": self._settings.name,
             "environment": self._settings.environment,
             "today": datetime.now(UTC).date().isoformat(),
-            "sample": any(bool(row[1]) for row in rows),
-            "empty": not rows,
-            "months": list(dict.fromkeys(str(row[0]) for row in rows if row[0])),
+            "sample": any(month.samples for month in months),
+            "empty": not months,
+            "months": [month.period for month in months],
         }
 
     def not_ready(self) -> str:
         """Why questions cannot be answered now, or nothing."""
         try:
-            self.warehouse.query("SELECT COUNT(*) AS found FROM loads")
+            stored_months(self.warehouse)
         except Error as error:
             return error.message
         return ""
@@ -225,8 +218,7 @@ class LocalDesk:
     def adopt(self, sample: Mapping[str, Any]) -> None:
         """Makes the customers, plans and budgets of the sample world known. Raises Conflict when bills of your own
         are loaded: sample money must not be added to them."""
-        own = self.warehouse.query("SELECT COUNT(*) AS found FROM loads WHERE NOT is_sample").rows[0][0]
-        if own:
+        if any(month.loads > month.samples for month in stored_months(self.warehouse)):
             raise Conflict(
                 "This data directory holds bills of your own, and sample bills would be added to them.",
                 hint="Give the sample world its own directory: costweir demo --data-dir DIR.",
@@ -285,7 +277,7 @@ class LocalDesk:
             return [self._load(staged, job) for staged in loads]
 
     def _load(self, staged: StagedSlot, job: Mapping[str, Any]) -> Record:
-        before = self._stored(staged.load.slot)
+        before = stored_slot(self.warehouse, staged.load.slot)
         status, note = _verdict(staged.load, before)
         note = " ".join(filter(None, (note, job.get("note"))))
         connection: str = job.get("connection", "")
@@ -304,15 +296,6 @@ class LocalDesk:
             ended = replace(_outcome(staged.load, status, note), connection=connection)
             self.control.finish_run(staged.load.run_id, ended)
         return {**_row(staged.load, status, note), "connection": connection}
-
-    def _stored(self, slot: Slot) -> Mapping[str, Any] | None:
-        table = self.warehouse.query(
-            "SELECT content_hash, rules_hash, first_day, last_day, x_source, rows_stored, billed_total,"
-            " total_currency FROM loads"
-            " WHERE x_provider = $provider AND x_account = $account AND x_period = $period",
-            {"provider": slot.provider, "account": slot.account, "period": slot.period},
-        )
-        return next(iter(table.records()), None)
 
 
 def _without_id(row: Mapping[str, Any]) -> dict[str, Any]:
