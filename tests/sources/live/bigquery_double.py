@@ -16,7 +16,7 @@ from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import SplitResult, parse_qs, urlsplit
 
 STRING, FLOAT, TIME = "STRING", "FLOAT", "TIMESTAMP"
 Field = dict[str, Any]
@@ -127,6 +127,8 @@ class Job:
     schema: list[Field]
     rows: list[Row]
     read: int
+    waits: int = 0
+    found: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -140,6 +142,8 @@ class BigQueryDouble:
     trouble_at: str = "jobs"
     drop_rows: int = 0
     slow: float = 0
+    #: How often somebody asks for a result before it is there.
+    pending: int = 0
     late: list[Row] = field(default_factory=list)
     queries: list[dict[str, Any]] = field(default_factory=list)
     dry_runs: list[dict[str, Any]] = field(default_factory=list)
@@ -269,32 +273,40 @@ def inserted(double: BigQueryDouble, body: dict[str, Any], project: str) -> dict
     reference = body.get("jobReference") or {"projectId": project, "jobId": f"dry-{len(double.dry_runs)}"}
     read = {"totalBytesProcessed": str(job.read)}
     statistics: dict[str, Any] = {**read, "query": {**read, "statementType": "SELECT"}}
-    if config.get("dryRun"):
-        double.dry_runs.append(query)
-    else:
-        most = query.get("maximumBytesBilled")
-        if most is None:
-            raise Refusal(400, "invalidQuery", "no maximumBytesBilled")
-        if job.read > int(most):
-            raise Refusal(400, "bytesBilledLimitExceeded", f"Query exceeded limit for bytes billed: {most}.")
-        double.queries.append(query)
-        if "@watermark" in query["query"]:
-            for table in double.tables.values():
-                table.rows.extend(double.late)
-            double.late = []
-        double.jobs[reference["jobId"]] = job
-        statistics["query"]["totalBytesBilled"] = str(max(job.read, 10_485_760))
-    return {
+    job.found = {
         "jobReference": {**reference, "location": "EU"},
         "configuration": config,
         "status": {"state": "DONE"},
         "statistics": {**statistics, "creationTime": "1", "startTime": "1", "endTime": "2"},
     }
+    if config.get("dryRun"):
+        double.dry_runs.append(query)
+        return job.found
+    most = query.get("maximumBytesBilled")
+    if most is None:
+        raise Refusal(400, "invalidQuery", "no maximumBytesBilled")
+    if job.read > int(most):
+        # The real service takes the job and fails it.
+        message = f"Query exceeded limit for bytes billed: {most}."
+        job.found["status"]["errorResult"] = {"reason": "bytesBilledLimitExceeded", "message": message}
+    else:
+        double.queries.append(query)
+        if "@watermark" in query["query"]:
+            for table in double.tables.values():
+                table.rows.extend(double.late)
+            double.late = []
+        statistics["query"]["totalBytesBilled"] = str(max(job.read, 10_485_760))
+    double.jobs[reference["jobId"]] = job
+    job.waits = double.pending
+    return job.found | {"status": {"state": "RUNNING"}, "statistics": {}} if job.waits else job.found
 
 
 def results(double: BigQueryDouble, job_id: str, options: Mapping[str, list[str]]) -> dict[str, Any]:
     """getQueryResults, page by page."""
     job = double.jobs[job_id]
+    if job.waits:
+        job.waits -= 1
+        return {"jobReference": {"projectId": "p", "jobId": job_id, "location": "EU"}, "jobComplete": False}
     most = min(int(options.get("maxResults", [str(double.page_rows)])[0]), double.page_rows)
     start = int(options.get("pageToken", ["0"])[0])
     page = job.rows[start : start + most]
@@ -318,10 +330,27 @@ def metadata(name: str, table: Table) -> dict[str, Any]:
         "kind": "bigquery#table",
         "tableReference": {"projectId": project, "datasetId": dataset, "tableId": one},
         "schema": {"fields": list(table.schema)},
-        "numRows": str(len(table.rows)),
-        "type": "TABLE",
     }
-    return found | ({"timePartitioning": {"type": "DAY"}} if table.partitioned else {"type": "VIEW"})
+    if not table.partitioned:
+        return found | {"type": "VIEW"}
+    return found | {"type": "TABLE", "numRows": str(len(table.rows)), "timePartitioning": {"type": "DAY"}}
+
+
+def looked_up(double: BigQueryDouble, url: SplitResult) -> tuple[str, int, Mapping[str, Any]]:
+    """tables.get, getQueryResults and jobs.get: what it was, the status and the answer."""
+    at = url.path.removeprefix("/bigquery/v2/projects/").split("/")
+    if at[1] == "datasets":
+        name = f"{at[0]}.{at[2]}.{at[4]}"
+        table = double.tables.get(name)
+        missing = error(404, "notFound", f"Not found: Table {name}")
+        return "tables", *(missing if table is None else (200, metadata(name, table)))
+    if at[1] == "queries":
+        return "results", 200, results(double, at[2], parse_qs(url.query))
+    if at[1] == "jobs" and at[2] in double.jobs:
+        job = double.jobs[at[2]]
+        running = {"status": {"state": "RUNNING"}, "statistics": {}}
+        return "job", 200, job.found | (running if job.waits else {})
+    return "job", *error(404, "notFound", f"no {url.path}")
 
 
 @contextmanager
@@ -332,17 +361,7 @@ def serving(double: BigQueryDouble) -> Iterator[BigQueryDouble]:
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
-            parts = urlsplit(self.path)
-            at = parts.path.removeprefix("/bigquery/v2/projects/").split("/")
-            if at[1] == "datasets":
-                name = f"{at[0]}.{at[2]}.{at[4]}"
-                table = double.tables.get(name)
-                missing = error(404, "notFound", f"Not found: Table {name}")
-                self.answer("tables", *(missing if table is None else (200, metadata(name, table))))
-            elif at[1] == "queries":
-                self.answer("results", 200, results(double, at[2], parse_qs(parts.query)))
-            else:
-                self.answer("jobs", *error(404, "notFound", f"no {self.path}"))
+            self.answer(*looked_up(double, urlsplit(self.path)))
 
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))

@@ -13,10 +13,10 @@ import pytest
 from obstore.store import MemoryStore
 from tests.sources.live.azure_exports import SAMPLES, Container, halves
 
-from costweir.errors import ConfigError, NotAllowed, SourceRejected, Unreachable
+from costweir.errors import ConfigError, SourceRejected, Unreachable
 from costweir.sources.live.azure_blobs import Blobs, BlobUrl
 from costweir.sources.live.azure_export import AzureExport
-from costweir.sources.live.azure_login import Principal, login
+from costweir.sources.live.azure_login import Principal
 from costweir.sources.live.source import Window
 
 URL = "az://costs/billing/exports"
@@ -180,27 +180,3 @@ def test_the_policy_names_the_container_and_one_role(container: Container) -> No
 def test_secrets_do_not_stand_in_texts() -> None:
     assert "s3cret" not in repr(Principal("t", "c", "s3cret"))
     assert "s3cret" not in repr(AzureExport("a", URL, access_key="s3cret"))
-
-
-def test_a_principal_that_is_not_complete_is_named() -> None:
-    pytest.importorskip("azure.identity")
-    with pytest.raises(ConfigError, match="no tenant_id or no client_id"):
-        login(Principal(client_secret="x"))
-
-
-def test_a_principal_comes_from_the_names_that_azures_tools_use() -> None:
-    environ = {"AZURE_TENANT_ID": "t", "AZURE_CLIENT_ID": "c", "AZURE_CLIENT_SECRET": "s"}
-    assert Principal.from_environment(environ) == Principal("t", "c", "s")
-
-
-def test_an_expired_secret_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    identity = pytest.importorskip("azure.identity")
-    from azure.core.exceptions import ClientAuthenticationError
-
-    def refuse(*_: object, **__: object) -> None:
-        raise ClientAuthenticationError("AADSTS7000222: The provided client secret keys are expired.")
-
-    monkeypatch.setattr(identity.ClientSecretCredential, "get_token", refuse)
-    with pytest.raises(NotAllowed, match="does not accept the service principal") as told:
-        login(Principal("11111111-1111-1111-1111-111111111111", "c", "s"))()
-    assert "AADSTS7000222" in told.value.hint

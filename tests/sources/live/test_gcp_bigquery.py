@@ -251,6 +251,9 @@ def test_a_focus_view_is_read_by_the_focus_reader(tmp_path: Path, stager: Any) -
     with serving(BigQueryDouble({VIEW: Table(FOCUS, rows, partitioned=False)}, page_rows=4)) as google:
         fetched = source(google, VIEW).fetch(OCTOBER, into=tmp_path, report=quiet)
         expected = google.tables[VIEW].total("202610")
+        checked = source(google, VIEW).check()
+    assert checked.rows is None, "a view does not say how many rows it has"
+    assert checked.findings[0].text == f"{VIEW} is a FOCUS export."
     assert (fetched.reader, fetched.provider_total) == ("focus", expected)
     charges = stager.charges(stager(*fetched.files, source="focus", all_services=True))
     assert sum(row["billed_cost"] for row in charges) == expected
@@ -310,6 +313,16 @@ def test_short_trouble_is_waited_out(google: BigQueryDouble, tmp_path: Path, at:
     fetched = source(google).fetch(OCTOBER, into=tmp_path, report=quiet)
     assert not google.trouble
     assert fetched.provider_total == google.tables[ONE].total("202610")
+
+
+def test_a_query_that_takes_its_time_is_waited_for_and_its_price_is_known(
+    google: BigQueryDouble, tmp_path: Path
+) -> None:
+    google.pending = 2
+    google.tables[ONE].bytes_each = 10**10
+    fetched = source(google, maximum_bytes=10**12).fetch(OCTOBER, into=tmp_path, report=quiet)
+    assert fetched.provider_total == google.tables[ONE].total("202610")
+    assert fetched.request_cost_usd == price(28 * 10**9 + 140 * 10**9)
 
 
 def test_long_trouble_is_transient_and_leaves_no_file(google: BigQueryDouble, tmp_path: Path) -> None:

@@ -74,7 +74,7 @@ class GcpBigQuery:
     def check(self) -> Checked:
         """Looks at the tables, which is free, and asks for their days where that reads little."""
         findings: list[Finding] = []
-        rows, days = 0, list[date]()
+        rows, days = list[int | None](), list[date]()
         try:
             for text in self.tables:
                 try:
@@ -84,8 +84,9 @@ class GcpBigQuery:
                 except Error as error:
                     findings.append(Finding(ok=False, text=error.message, hint=error.hint))
                     continue
-                rows += stored
-                findings.append(Finding(ok=True, text=f"{name} is a {_title(table)} with {stored} rows."))
+                rows.append(stored)
+                holds = "" if stored is None else f" with {stored} rows"
+                findings.append(Finding(ok=True, text=f"{name} is a {_title(table)}{holds}."))
                 if found is None:
                     large = f"{name} is large; its first and last day are not asked for."
                     findings.append(Finding(ok=True, text=large))
@@ -94,7 +95,9 @@ class GcpBigQuery:
         finally:
             self.bigquery.close()
         first, last = (min(days), max(days)) if days else (None, None)
-        return Checked(tuple(findings), self.bigquery.project, rows, first, last)
+        known = [count for count in rows if count is not None]
+        stored = sum(known) if known and len(known) == len(rows) else None
+        return Checked(tuple(findings), self.bigquery.project, stored, first, last)
 
     def _days(self, table: ExportTable) -> list[date] | None:
         query = table.days()
@@ -149,13 +152,13 @@ class GcpBigQuery:
             raise ConfigError("No export table is given.", hint="Set tables = ['project.dataset.table'].")
         return [TableName.parse(text) for text in dict.fromkeys(self.tables)]
 
-    def _looked_at(self, name: TableName) -> tuple[ExportTable, int]:
-        """The table by its schema, and how many rows are stored in it."""
+    def _looked_at(self, name: TableName) -> tuple[ExportTable, int | None]:
+        """The table by its schema, and how many rows are stored in it; None for a view."""
         found = self.bigquery.table(name)
         parted = found.time_partitioning
         partition = "" if parted is None else parted.field or "_PARTITIONTIME"
         columns = dict(_paths(found.schema))
-        return ExportTable.of(name, columns, partition), int(found.num_rows or 0)
+        return ExportTable.of(name, columns, partition), found.num_rows
 
     def _wanted(
         self, table: ExportTable, whole: Window, report: Report
