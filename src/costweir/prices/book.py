@@ -259,4 +259,5 @@ def _changes(
             {name: was[name] for name in names if name in was},
             {name: now[name] for name in names if name in now},
             row.evidence,
+            row.key.routing,
         )

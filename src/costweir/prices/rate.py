@@ -81,7 +81,7 @@ class Priced:
 
 @dataclass(frozen=True, slots=True)
 class PriceChange:
-    """What the book learned about one model and tier. `before` and `after` hold the changed buckets only."""
+    """What the book learned about one model, tier and routing. `before` and `after` hold the changed buckets only."""
 
     change: Literal["new", "changed", "ended"]
     provider: str
@@ -92,3 +92,4 @@ class PriceChange:
     before: Mapping[str, Decimal] = field(default_factory=dict[str, Decimal])
     after: Mapping[str, Decimal] = field(default_factory=dict[str, Decimal])
     evidence: str = ""
+    routing: str = ""
