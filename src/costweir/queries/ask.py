@@ -18,6 +18,7 @@ from costweir.domain.money import decimal_text
 from costweir.domain.period import Period
 from costweir.errors import UsageError
 from costweir.queries.budgets import answer_budgets
+from costweir.queries.call_prices import answer_call_prices
 from costweir.queries.coverage import Coverage, instant_text, read_coverage
 from costweir.queries.dimensions import Dimension, Facts, find_dimension
 from costweir.queries.health import answer_health
@@ -33,6 +34,7 @@ from costweir.store.warehouse import Reader, Warehouse
 #: Questions whose rows need more than one query; all others are answered by `answer_rows`.
 _SPECIAL: Mapping[str, Callable[[Reader, Asked], Result]] = {
     "budgets": answer_budgets,
+    "call_prices": answer_call_prices,
     "data_health": answer_health,
     "margin": answer_margin,
     "reconcile": answer_reconcile,
