@@ -23,7 +23,7 @@ from costweir.sources.formats.format import Format
 from costweir.sources.staging import meanings, rows, runs
 from costweir.sources.staging.meanings import Asked, Key, Knows
 from costweir.sources.staging.opening import Opened
-from costweir.sources.staging.reading import BillRead, Reader, explained
+from costweir.sources.staging.reading import BillRead, Reader, batches, by_batch, explained
 from costweir.sources.staging.result import Progress, Rejected, Staged, StageOptions
 from costweir.sources.staging.runs import SlotKey
 from costweir.sources.staging.writing import Writer
@@ -57,6 +57,7 @@ class Job:
     classifier_hash: str
     emit: Callable[[Progress], None]
     rejected: list[Rejected] = field(default_factory=list[Rejected])
+    looked: dict[int, Looked] = field(default_factory=dict[int, Looked])
     #: What is known of rejected files: the slots they would have fed, and what their neighbours are called.
     broken_slots: set[SlotKey] = field(default_factory=set[SlotKey])
     broken_names: dict[str, str] = field(default_factory=dict[str, str])
@@ -87,7 +88,7 @@ class Job:
         for item, error in found.refused:
             self._reject(item, error)
         bills = self._read(reader, self._counting(self._look(reader, found.files)))
-        bills = self._complete(connection, bills)
+        bills = self._complete(connection, self._counted(reader, bills))
         if not bills:
             raise _nothing(self.rejected)
         answers = self._answers(connection, bills)
@@ -97,10 +98,10 @@ class Job:
         writer = Writer(connection, self.into, self.options, rules, rules_hash)
         tallies = writer.tally(bills)
         total, done = sum(bill.rows for bill in bills), 0
-        for bill in bills:
-            self.emit(Progress("write", bill.name, done, total, done))
-            writer.write(bill, tallies)
-            done += bill.rows
+        for batch, counted in by_batch(bills):
+            self.emit(Progress("write", counted[0].name, done, total, done))
+            writer.write(batch, counted, tallies)
+            done += sum(bill.rows for bill in counted)
         self.emit(Progress("write", "", total, total, total))
         return Staged(self.into, tuple(writer.finish(item) for item in tallies), tuple(self.rejected))
 
@@ -134,23 +135,48 @@ class Job:
 
     def _read(self, reader: Reader, looked: Sequence[Looked]) -> list[BillRead]:
         bills: list[BillRead] = []
-        total, done, counted = sum(item.found.bill.size for item in looked), 0, 0
+        total, done = sum(item.found.bill.size for item in looked), 0
         for number, item in enumerate(looked, start=1):
-            self.emit(Progress("read", item.found.name, done, total, counted))
+            self.emit(Progress("read", item.found.name, done, total))
+            self.looked[number] = item
             try:
-                bill = reader.read(item.opened, item.found.bill, form=item.form, number=number)
-            except SourceRejected as error:
-                self._reject(item.found, error)
-                self.broken_slots |= reader.slots_of_head(item.opened, item.form)
-            except duckdb.Error as error:
-                self._reject(item.found, _told(error, item.found, self.into))
-                self.broken_slots |= reader.slots_of_head(item.opened, item.form)
-            else:
-                bills.append(bill)
-                counted += bill.rows
+                bills.append(reader.read(item.opened, item.found.bill, form=item.form, number=number))
+            except (SourceRejected, duckdb.Error) as error:
+                self._broken(reader, number, error)
             done += item.found.bill.size
-        self.emit(Progress("read", "", total, total, counted))
         return bills
+
+    def _counted(self, reader: Reader, bills: Sequence[BillRead]) -> list[BillRead]:
+        """The bills with their counts, without those that turn out to be broken."""
+        counted: list[BillRead] = []
+        waiting = batches(bills)
+        number = 0
+        while waiting:
+            files, number = waiting.pop(0), number + 1
+            try:
+                reader.count(number, files)
+            except duckdb.Error as error:
+                if len(files) == 1:
+                    self._broken(reader, files[0].number, error)
+                else:
+                    waiting[:0] = [[bill] for bill in files]
+                continue
+            for bill in files:
+                try:
+                    reader.check(bill)
+                except SourceRejected as error:
+                    self._broken(reader, bill.number, error)
+                else:
+                    counted.append(bill)
+        total = sum(bill.file.size for bill in bills)
+        self.emit(Progress("read", "", total, total, sum(bill.rows for bill in counted)))
+        return counted
+
+    def _broken(self, reader: Reader, number: int, error: SourceRejected | duckdb.Error) -> None:
+        item = self.looked[number]
+        said = error if isinstance(error, SourceRejected) else _told(error, item.found, self.into)
+        self._reject(item.found, said)
+        self.broken_slots |= reader.slots_of_head(item.opened, item.form)
 
     def _complete(self, connection: duckdb.DuckDBPyConnection, bills: list[BillRead]) -> list[BillRead]:
         """Without the files of a bill of which another file was rejected, or that was given in two
@@ -182,7 +208,8 @@ class Job:
             self.refused_slots[refused.slot] = (refused.message, refused.hint)
         for bill in bills:
             if gone := settled.dropped.get(bill.number):
-                bill.leave_out(connection, gone)
+                bill.slots -= gone
+                bill.left_out |= gone
         return [bill for bill in bills if bill.slots or bill.number not in settled.dropped]
 
     def _why_incomplete(self, bill: BillRead, sources: Mapping[SlotKey, set[str]]) -> tuple[str, str] | None:
@@ -216,8 +243,9 @@ class Job:
     ) -> list[tuple[Key, meanings.Meaning, bool]]:
         keys = ", ".join(rows.KEYS)
         union = " UNION ALL ".join(
-            f"SELECT {keys}, unit_price, billing_currency FROM {bill.census} WHERE problem IS NULL"
-            for bill in bills
+            f"SELECT {keys}, unit_price, billing_currency "
+            f"FROM {batch.counted(batch.census, counted)} WHERE problem IS NULL"
+            for batch, counted in by_batch(bills)
         )
         asked = connection.execute(
             f"SELECT {keys}, max(unit_price), min(billing_currency) FROM ({union}) GROUP BY {keys}"

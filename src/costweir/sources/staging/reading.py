@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -14,37 +15,66 @@ import duckdb
 
 from costweir.errors import SourceRejected
 from costweir.sources.formats import recognise
-from costweir.sources.formats.format import BillFile, Format, literal, quoted
+from costweir.sources.formats.format import BillFile, Format, Header, literal, quoted
 from costweir.sources.staging import rows
 from costweir.sources.staging.opening import Opened, open_file
+
+SlotKey = tuple[str, str, str]
 
 #: A file with more lines than this that are no rows at all is not a bill with a few bad lines.
 MALFORMED_LIMIT = 10_000
 _RAW_LIMIT = 4096
+#: Files of together about this size are read by one query.
+BATCH_BYTES = 64 << 20
 
 
 @dataclass(slots=True)
 class BillRead:
-    """A file after the first pass: its format, SQL for its mapped rows, and its census table."""
+    """A file after the first pass: its format, its rows as a Parquet file, and what was counted in it."""
 
     file: BillFile
     form: Format
     number: int
-    relation: str = ""
-    #: SQL for the mapped rows, and for those of them whose strings have a meaning.
-    view: str = ""
-    known: str = ""
+    header: Header = field(default_factory=dict[str, str])
+    kind: str = ""
+    #: The Parquet file with its rows, in their order.
+    rows_at: Path = field(default_factory=Path)
     columns: tuple[str, ...] = ()
     malformed: list[tuple[int, str, str]] = field(default_factory=list[tuple[int, str, str]])
     rows: int = 0
     #: Number of the slot that most of its readable rows belong to; lines that name no slot go there.
     home: int = 0
-    slots: set[tuple[str, str, str]] = field(default_factory=set[tuple[str, str, str]])
+    slots: set[SlotKey] = field(default_factory=set[SlotKey])
+    #: The slots that another run feeds, so that the rows of this file do not count there.
+    left_out: set[SlotKey] = field(default_factory=set[SlotKey])
+    #: The files that are read with it, and its place among them.
+    batch: Batch | None = None
+    place: int = 0
 
     @property
     def census(self) -> str:
-        """The counts of the first pass."""
-        return f"census_{self.number}"
+        """SQL for the counts of the first pass."""
+        return f"(SELECT * FROM {self.of.census} WHERE {self._mine} AND {self._counts})"
+
+    @property
+    def view(self) -> str:
+        """SQL for its mapped rows."""
+        return f"(SELECT * FROM {self.of.view} WHERE {self._mine} AND {self._counts})"
+
+    @property
+    def of(self) -> Batch:
+        """The files that are read with it."""
+        if self.batch is None:
+            raise AssertionError(self.full_name)
+        return self.batch
+
+    @property
+    def _mine(self) -> str:
+        return f"file_index = {self.place}"
+
+    @property
+    def _counts(self) -> str:
+        return f"NOT {_in_slots(self.left_out)}"
 
     @property
     def full_name(self) -> str:
@@ -57,21 +87,71 @@ class BillRead:
         return self.file.path.name
 
 
-    def leave_out(self, connection: duckdb.DuckDBPyConnection, gone: set[tuple[str, str, str]]) -> None:
-        """Takes the rows of the slots `gone` out of everything that is counted and written of this file."""
-        self.slots -= gone
-        tests = [
-            " AND ".join(f"{name} = {literal(value)}" for name, value in zip(rows.SLOT, slot, strict=True))
-            for slot in sorted(gone)
+def _in_slots(slots: set[SlotKey]) -> str:
+    tests = [
+        " AND ".join(f"{name} = {literal(value)}" for name, value in zip(rows.SLOT, slot, strict=True))
+        for slot in sorted(slots)
+    ]
+    return f"coalesce({' OR '.join(f'({test})' for test in tests)}, false)" if tests else "false"
+
+
+@dataclass(slots=True)
+class Batch:
+    """Files of one format with one header, which one query reads: planning it costs more than a small
+    file."""
+
+    number: int
+    bills: list[BillRead]
+    relation: str = ""
+    #: SQL for the mapped rows, and for those of them whose strings have a meaning.
+    view: str = ""
+    known: str = ""
+
+    @property
+    def census(self) -> str:
+        """The table with the counts of the first pass."""
+        return f"census_{self.number}"
+
+    def counted(self, view: str, bills: Sequence[BillRead]) -> str:
+        """SQL for those rows of `view` that belong to `bills` and count there."""
+        tests: list[str] = []
+        if len(bills) < len(self.bills):
+            tests.append(f"file_index IN ({', '.join(str(bill.place) for bill in bills)})")
+        tests += [
+            f"NOT (file_index = {bill.place} AND {_in_slots(bill.left_out)})" for bill in bills if bill.left_out
         ]
-        out = f"coalesce({' OR '.join(f'({test})' for test in tests)}, false)"
-        connection.execute(f"DELETE FROM {self.census} WHERE {out}")
-        self.view, self.known = (f"(SELECT * FROM {view} WHERE NOT {out})" for view in (self.view, self.known))
+        return f"(SELECT * FROM {view} WHERE {' AND '.join(tests)})" if tests else view
+
+
+def batches(bills: Sequence[BillRead]) -> list[list[BillRead]]:
+    """The files that are read together: small ones of one format with one header. A large file stays alone,
+    so that each query holds the rows of few slots."""
+    result: list[list[BillRead]] = []
+    groups: dict[tuple[object, ...], list[BillRead]] = {}
+    for bill in bills:
+        size = bill.rows_at.stat().st_size
+        key = (bill.form.source, bill.form.provider, bill.kind, tuple(bill.header.items()))
+        group = groups.get(key)
+        if size > BATCH_BYTES // 4 or group is None or sum(b.rows_at.stat().st_size for b in group) > BATCH_BYTES:
+            result.append([bill])
+            if size <= BATCH_BYTES // 4:
+                groups[key] = result[-1]
+        else:
+            group.append(bill)
+    return result
+
+
+def by_batch(bills: Sequence[BillRead]) -> list[tuple[Batch, list[BillRead]]]:
+    """Each batch with those of its files that are among `bills`."""
+    found: dict[int, tuple[Batch, list[BillRead]]] = {}
+    for bill in bills:
+        found.setdefault(bill.of.number, (bill.of, []))[1].append(bill)
+    return list(found.values())
 
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Reads one file at a time. `source` is what the user asked for, `rates` are US dollars for one unit."""
+    """Reads files. `source` is what the user asked for, `rates` are US dollars for one unit."""
 
     connection: duckdb.DuckDBPyConnection
     work: Path
@@ -84,22 +164,34 @@ class Reader:
         return opened, recognise(opened.header, self.source, file.url or str(file.path))
 
     def read(self, opened: Opened, file: BillFile, *, form: Format, number: int) -> BillRead:
-        """Maps and counts the rows of a file. Raises SourceRejected when it cannot be read to its end."""
-        bill = BillRead(file, form, number)
-        expressions = dict(form.columns(opened.header))
-        bill.columns = rows.named_columns(opened.header, expressions)
-        bill.relation = opened.relation if opened.kind == "parquet" else self._converted(opened, bill)
-        rate = rows.usd_rate(self.rates)
-        known = rows.only_known(form, expressions, bill.relation, columns=bill.columns)
-        bill.view, bill.known = (
-            f"(SELECT *, {rate} AS usd_rate FROM ({rows.mapped(form, expressions, relation)}))"
-            for relation in (bill.relation, known)
-        )
-        self.connection.execute(f"CREATE OR REPLACE TEMP TABLE {bill.census} AS {rows.census(bill.view)}")
-        self._check(bill, opened)
+        """Brings text into Parquet. Raises SourceRejected when a file cannot be read to its end."""
+        bill = BillRead(file, form, number, opened.header, opened.kind)
+        bill.columns = rows.named_columns(opened.header, dict(form.columns(opened.header)))
+        bill.rows_at = opened.path if opened.kind == "parquet" else self._converted(opened, bill)
         return bill
 
-    def slots_of_head(self, opened: Opened, form: Format) -> set[tuple[str, str, str]]:
+    def count(self, number: int, bills: Sequence[BillRead]) -> Batch:
+        """Maps and counts the rows of files with one header. Raises duckdb.Error for a file that is broken."""
+        batch = Batch(number, list(bills))
+        for place, bill in enumerate(bills):
+            bill.batch, bill.place = batch, place
+        form, columns = bills[0].form, bills[0].columns
+        expressions = dict(form.columns(bills[0].header))
+        paths = ", ".join(literal(str(bill.rows_at)) for bill in bills)
+        batch.relation = (
+            "(SELECT *, file_index::INTEGER AS file_index FROM "
+            f"read_parquet([{paths}], file_row_number = true, hive_partitioning = false))"
+        )
+        rate = rows.usd_rate(self.rates)
+        known = rows.only_known(form, expressions, batch.relation, columns=columns)
+        batch.view, batch.known = (
+            f"(SELECT *, {rate} AS usd_rate FROM ({rows.mapped(form, expressions, relation)}))"
+            for relation in (batch.relation, known)
+        )
+        self.connection.execute(f"CREATE OR REPLACE TEMP TABLE {batch.census} AS {rows.census(batch.view)}")
+        return batch
+
+    def slots_of_head(self, opened: Opened, form: Format) -> set[SlotKey]:
         """The slots that the first rows of a broken CSV belong to, from what of it can be unpacked; else
         none."""
         if opened.kind != "csv" or not opened.head:
@@ -111,7 +203,7 @@ class Reader:
         mapped = rows.mapped(
             form,
             form.columns(opened.header),
-            f"(SELECT *, 0 AS file_row_number FROM {relation}, ignore_errors = true))",
+            f"(SELECT *, 0 AS file_row_number, 0 AS file_index FROM {relation}, ignore_errors = true))",
         )
         try:
             found = self.connection.execute(
@@ -121,7 +213,7 @@ class Reader:
             return set()
         return {(str(provider), str(account), str(period)) for provider, account, period in found}
 
-    def _converted(self, opened: Opened, bill: BillRead) -> str:
+    def _converted(self, opened: Opened, bill: BillRead) -> Path:
         """Brings the columns that are used into a Parquet file in row order, and notes the lines that are no
         rows."""
         target = self.work / f"raw_{bill.number}.parquet"
@@ -138,7 +230,7 @@ class Reader:
             self._note(bill, found, len(opened.header))
         if opened.temporary is not None:
             opened.temporary.unlink()
-        return f"read_parquet({literal(str(target))}, file_row_number = true)"
+        return target
 
     def _copy(self, bill: BillRead, relation: str, target: Path) -> int:
         chosen = ", ".join(map(quoted, bill.columns))
@@ -173,7 +265,8 @@ class Reader:
             raw = json.dumps({"line": text[: _RAW_LIMIT - 16]}, ensure_ascii=False)[:_RAW_LIMIT]
             bill.malformed.append((line - 1, reason, raw))
 
-    def _check(self, bill: BillRead, opened: Opened) -> None:
+    def check(self, bill: BillRead) -> None:
+        """Counts the rows of a file. Raises SourceRejected when there is none that can be read."""
         counted = self.connection.execute(
             f"SELECT problem, sum(n)::BIGINT AS n FROM {bill.census} GROUP BY problem ORDER BY n DESC"
         ).fetchall()
@@ -185,11 +278,11 @@ class Reader:
         if any(row[0] is None for row in counted):
             return
         reason = str(counted[0][0]) if counted else bill.malformed[0][1]
-        kinds = ", ".join(f"{name} {opened.header[name]}" for name in bill.columns[:6])
+        kinds = ", ".join(f"{name} {bill.header[name]}" for name in bill.columns[:6])
         raise SourceRejected(
             f"No row of {bill.name} can be read as {bill.form.source}: {reason}.",
             hint=f"Compare the types and values with the provider's export; the file has {kinds}."
-            if opened.kind == "parquet"
+            if bill.kind == "parquet"
             else "Compare the delimiter, the dates and the numbers with the provider's own export.",
         )
 

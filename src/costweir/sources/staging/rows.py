@@ -9,7 +9,7 @@ Law L7: a row is stored, skipped or quarantined, and `problem` alone decides the
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from importlib import resources
 
@@ -91,7 +91,7 @@ def mapped(form: Format, expressions: Mapping[str, str], relation: str) -> str:
         given["tags"] = f"nullif(to_json({given['line_tags']})::VARCHAR, '{{}}')"
     elif "tags" in given:
         given["line_tags"] = f"tag_entries(map_entries(tag_map_of({given['tags']})))"
-    terms = ["file_row_number + 1 AS row_number"]
+    terms = ["file_row_number + 1 AS row_number", "file_index"]
     terms += [
         f"{_typed(given.get(column.name, 'NULL'), column.kind)} AS {column.name}"
         for column in CHARGE_COLUMNS
@@ -116,8 +116,8 @@ def only_known(
     renamed = ", ".join(f"{quoted(name)} AS {quoted(_RAW + name)}" for name in columns)
     back = ", ".join(f"k.{quoted(_RAW + name)} AS {quoted(name)}" for name in columns)
     return (
-        f"(SELECT {back}, k.file_row_number FROM "
-        f"(SELECT {renamed}, file_row_number, {provider}, {', '.join(keys)} FROM {relation}) k "
+        f"(SELECT {back}, k.file_row_number, k.file_index FROM "
+        f"(SELECT {renamed}, file_row_number, file_index, {provider}, {', '.join(keys)} FROM {relation}) k "
         f"SEMI JOIN meaning USING ({', '.join(KEYS)}))"
     )
 
@@ -136,9 +136,9 @@ def problem_case() -> str:
 
 
 def census(view: str) -> str:
-    """One row for each slot, currency, problem and tuple of strings: how many rows, how much money, which
+    """One row for each file, slot, currency, problem and tuple of strings: how many rows, how much money, which
     days."""
-    keys = ", ".join((*SLOT, "billing_currency", "problem", *KEYS[1:]))
+    keys = ", ".join(("file_index", *SLOT, "billing_currency", "problem", *KEYS[1:]))
     return (
         f"SELECT {keys}, count(*) AS n, sum(billed_cost) AS billed, max(line_unit_price) AS unit_price, "
         "sum(CASE WHEN usd_rate IS NOT NULL THEN try(billed_cost * usd_rate)::DECIMAL(38,18) END) AS usd, "
@@ -173,8 +173,11 @@ def usd_rate(rates: Mapping[str, Decimal]) -> str:
     )
 
 
-def charges(view: str, rules: AttributionRules, *, source: str, file: str) -> str:
-    """SELECT of exactly CHARGE_COLUMNS and `slot_no`, joined with the tables `meaning` and `slots`."""
+def charges(view: str, rules: AttributionRules, *, source: str, files: Sequence[str]) -> str:
+    """SELECT of exactly CHARGE_COLUMNS and `slot_no`, joined with the tables `meaning` and `slots`.
+
+    `files` are the names of the files by their index in the relation.
+    """
     who = ", ".join(f"{rule_sql(rules.of(field))} AS for_{field}" for field in FIELDS)
     tokens = (
         "CASE WHEN r.charge_category = 'Usage' AND m.is_ai THEN CASE WHEN lower(r.consumed_unit) = 'tokens' "
@@ -188,12 +191,12 @@ def charges(view: str, rules: AttributionRules, *, source: str, file: str) -> st
         f"JOIN slots s ON ({_OF_SLOT}) "
         f"WHERE ({problem_case()}) IS NULL"
     )
-    decided = _decided(source, file, rules)
+    decided = _decided(source, files, rules)
     terms = [f"({decided.get(c.name, c.name)})::{TYPES[c.kind]} AS {c.name}" for c in CHARGE_COLUMNS]
     return f"SELECT slot_no, {', '.join(terms)} FROM (SELECT *, {who} FROM ({inner}))"
 
 
-def _decided(source: str, file: str, rules: AttributionRules) -> dict[str, str]:
+def _decided(source: str, files: Sequence[str], rules: AttributionRules) -> dict[str, str]:
     start = "charge_period_start"
     decided = {
         "charge_category": "coalesce(charge_category, 'Usage')",
@@ -211,7 +214,7 @@ def _decided(source: str, file: str, rules: AttributionRules) -> dict[str, str]:
         "ELSE json_merge_patch(details, sku_price_details)::VARCHAR END",
         "x_source": literal(source),
         "x_run_id": "run_id",
-        "x_file": literal(file),
+        "x_file": by_index(list(map(literal, files))),
         "x_is_ai": "is_ai",
         "x_model": "model",
         "x_model_developer": "developer",
@@ -249,19 +252,24 @@ def _decided(source: str, file: str, rules: AttributionRules) -> dict[str, str]:
     return decided
 
 
-def quarantined(view: str, raw: str, *, columns: tuple[str, ...], file: str) -> str:
-    """SELECT of slot_no, file, row_number, reason, raw for the rows that cannot be stored; raw is at most 4
-    KB.
+def by_index(terms: Sequence[str]) -> str:
+    """SQL for the one of `terms` that belongs to the file of a row."""
+    return terms[0] if len(set(terms)) == 1 else f"[{', '.join(terms)}][file_index + 1]"
+
+
+def quarantined(view: str, raw: str, *, columns: tuple[str, ...], files: Sequence[str]) -> str:
+    """SELECT of slot_no, file_index, file, row_number, reason, raw for the rows that cannot be stored; raw is
+    at most 4 KB.
 
     `slot_no` is NULL where the row does not say which bill it belongs to. `raw` is the relation `view` is
     made from.
     """
     pack = ", ".join(f"{literal(name)}: {quoted(name)}" for name in columns)
     return (
-        f"SELECT slot_no, {literal(file)} AS file, row_number, problem AS reason, raw FROM ("
-        f"SELECT r.*, {problem_case()} AS problem FROM {view} r) r JOIN "
-        f"(SELECT file_row_number + 1 AS row_number, left(to_json({{{pack}}})::VARCHAR, 4096) AS raw "
-        f"FROM {raw}) USING (row_number) "
+        f"SELECT slot_no, file_index, {by_index(list(map(literal, files)))} AS file, row_number, "
+        f"problem AS reason, raw FROM (SELECT r.*, {problem_case()} AS problem FROM {view} r) r JOIN "
+        f"(SELECT file_index, file_row_number + 1 AS row_number, "
+        f"left(to_json({{{pack}}})::VARCHAR, 4096) AS raw FROM {raw}) USING (file_index, row_number) "
         f"LEFT JOIN slots s ON ({_OF_SLOT}) "
         "WHERE problem IS NOT NULL"
     )

@@ -20,9 +20,7 @@ import duckdb
 from costweir.sources.formats.format import BillFile
 from costweir.sources.manifests import place_of, stamp_of
 from costweir.sources.staging import rows
-from costweir.sources.staging.reading import BillRead
-
-SlotKey = tuple[str, str, str]
+from costweir.sources.staging.reading import BillRead, SlotKey
 
 #: File times nearer than this come from copying, and do not say which run is newer.
 APART = timedelta(minutes=1)

@@ -21,7 +21,7 @@ from costweir.errors import Error
 from costweir.sources.attribution import AttributionRules
 from costweir.sources.formats.format import literal
 from costweir.sources.staging import rows
-from costweir.sources.staging.reading import BillRead
+from costweir.sources.staging.reading import Batch, BillRead
 from costweir.sources.staging.result import StagedSlot, StageOptions
 from costweir.store.warehouse import Load, Slot
 
@@ -132,14 +132,18 @@ class Writer:
         home.usd[1] += cast("Decimal", usd_kept)
         home.days.extend(cast("date", day) for day in (first, last) if day is not None)
 
-    def write(self, bill: BillRead, tallies: Sequence[SlotTally]) -> None:
-        """Writes the charges of one file into the folders of its slots, and keeps its unreadable rows."""
-        fed = [item for item in tallies if bill in item.files]
-        select = rows.charges(bill.known, self.rules, source=bill.form.source, file=bill.name)
+    def write(self, batch: Batch, bills: Sequence[BillRead], tallies: Sequence[SlotTally]) -> None:
+        """Writes the charges of those files of a batch into the folders of their slots, and keeps their
+        unreadable rows."""
+        numbers = {bill.number for bill in bills}
+        fed = [item for item in tallies if any(bill.number in numbers for bill in item.files)]
+        names = [bill.name for bill in batch.bills]
+        known = batch.counted(batch.known, bills)
+        select = rows.charges(known, self.rules, source=bills[0].form.source, files=names)
         if len(fed) == 1:
             folder = self.charges_of(fed[0])
             folder.mkdir(parents=True, exist_ok=True)
-            target = folder / f"part-{bill.number:05d}.parquet"
+            target = folder / f"part-{batch.number:05d}.parquet"
             self.connection.execute(
                 f"COPY (SELECT * EXCLUDE slot_no FROM ({select})) TO {literal(str(target))} ({_CHARGES})"
             )
@@ -148,25 +152,33 @@ class Writer:
             self.connection.execute(
                 f"COPY ({select}) TO {literal(str(target))} ({_CHARGES}, "
                 "PARTITION_BY (slot_no), OVERWRITE_OR_IGNORE true, "
-                f"FILENAME_PATTERN 'part-{bill.number:05d}-{{i}}')"
+                f"FILENAME_PATTERN 'part-{batch.number:05d}-{{i}}')"
             )
-        if bill.malformed or any(item.quarantined for item in fed):
-            self._keep_unreadable(bill)
+        if any(bill.malformed for bill in bills) or any(item.quarantined for item in fed):
+            self._keep_unreadable(batch, bills)
 
-    def _keep_unreadable(self, bill: BillRead) -> None:
+    def _keep_unreadable(self, batch: Batch, bills: Sequence[BillRead]) -> None:
         self.connection.execute(
             "CREATE TEMP TABLE IF NOT EXISTS unreadable "
             "(slot_no INTEGER, file VARCHAR, row_number BIGINT, reason VARCHAR, raw VARCHAR)"
         )
-        select = rows.quarantined(bill.view, bill.relation, columns=bill.columns, file=bill.name)
+        select = rows.quarantined(
+            batch.counted(batch.view, bills),
+            batch.relation,
+            columns=bills[0].columns,
+            files=[bill.name for bill in batch.bills],
+        )
+        home = rows.by_index([str(bill.home) for bill in batch.bills])
         self.connection.execute(
-            f"INSERT INTO unreadable SELECT coalesce(slot_no, {bill.home}), file, row_number, reason, raw "
+            f"INSERT INTO unreadable SELECT coalesce(slot_no, {home}), file, row_number, reason, raw "
             f"FROM ({select})"
         )
-        for number, reason, raw in bill.malformed:
-            self.connection.execute(
-                "INSERT INTO unreadable VALUES (?, ?, ?, ?, ?)", [bill.home, bill.name, number, reason, raw]
-            )
+        for bill in bills:
+            for number, reason, raw in bill.malformed:
+                self.connection.execute(
+                    "INSERT INTO unreadable VALUES (?, ?, ?, ?, ?)",
+                    [bill.home, bill.name, number, reason, raw],
+                )
 
     def charges_of(self, item: SlotTally) -> Path:
         """The folder of a slot's charges while they are written; DuckDB names the folders of a partition
