@@ -45,7 +45,7 @@ def test_a_source_that_was_never_tried_is_due_at_once() -> None:
         (PullState("a", last_attempt=AT, status="failed", failures=1, transient=True), timedelta(minutes=15)),
         (PullState("a", last_attempt=AT, status="failed", failures=3, transient=True), timedelta(minutes=60)),
         (PullState("a", last_attempt=AT, status="failed", failures=99, transient=True), SIX),
-        (PullState("a", last_attempt=AT, status="interrupted"), timedelta(minutes=1)),
+        (PullState("a", last_attempt=AT, status="interrupted"), timedelta(seconds=20)),
     ],
 )
 def test_the_next_pull_is_an_interval_away_and_sooner_after_what_may_pass(
@@ -73,10 +73,12 @@ class Double:
         self.hanging = threading.Event()
         self.asked = threading.Event()
         self.hooks: list[dict[str, Any]] = []
+        self.slow_hook = 0
 
     def answer(self, asked: Asked) -> Reply:
         if asked.path == "/hook":
             self.hooks.append(json.loads(asked.body))
+            time.sleep(self.slow_hook)
             return Reply()
         self.asked.set()
         if self.hanging.is_set():
@@ -218,3 +220,30 @@ def test_a_source_that_is_added_to_the_file_is_pulled_without_a_restart(tmp_path
         until(lambda: state(folder).status == "ok")
     finally:
         stop(server)
+
+
+def test_a_channel_that_hangs_does_not_hold_up_the_stop(configured: Path, double: Double, url: str) -> None:
+    double.slow_hook = 9
+    server = start(configured, url, key="sk-wrong")
+    until(lambda: double.hooks)
+    seconds, said = stop(server)
+    assert seconds < 10
+    assert "Traceback" not in said
+
+
+def test_a_killed_server_leaves_nothing_that_stops_the_next_one(
+    configured: Path, double: Double, url: str
+) -> None:
+    double.hanging.set()
+    server = start(configured, url)
+    assert double.asked.wait(30)
+    server.kill()
+    server.communicate(timeout=20)
+    double.hanging.clear()
+    again = start(configured, url)
+    try:
+        # The process that pulled ends with the server that was killed, and lets go of the source.
+        until(lambda: state(configured).status == "ok", seconds=60)
+        assert ask(configured, "/v1/answers/spend")["total"] == "1.25"
+    finally:
+        stop(again)

@@ -1,17 +1,25 @@
 """One pull of a configured source, and the look at the data that follows it. The command line and the schedule of the
-server both end here."""
+server both end here; the schedule runs this module in a process of its own, which ends with the server."""
 
 from __future__ import annotations
 
+import json
+import os
+import signal
+import sys
+import threading
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from costweir.alerts import Watched, deliver_due, watch
-from costweir.app.connections import open_source
-from costweir.app.desk import CONTROL_FILE
+from costweir.app.connections import find_connection, open_source
+from costweir.app.desk import CONTROL_FILE, open_desk
 from costweir.app.runner import Order, Runner
+from costweir.config import load
 from costweir.control import Control
 from costweir.control.pulls import pull_state
 from costweir.errors import Error
@@ -56,3 +64,37 @@ def look(desk: LocalDesk, settings: Settings, now: datetime | None = None) -> in
     ]
     watch(desk.control, desk.warehouse, watched, settings=settings, now=now)
     return deliver_due(desk.control, settings, now)
+
+
+def _main() -> int:
+    """The process of the schedule: one JSON line on stdin, a sentence on stderr when it fails."""
+    job = json.loads(sys.stdin.buffer.readline())
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    try:
+        file = Path(job["config"]) if job["config"] else None
+        settings = load(path=file, overrides={"data_dir": job["data_dir"]})
+        row = find_connection(settings, job["source"])
+        with open_desk(settings) as desk:
+            rows = pull_source(settings, row, desk, Order())
+    except Error as error:
+        sys.stderr.write(error.message + "\n")
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+    broken = [str(found["note"]) for found in rows if found["status"] == "failed"]
+    sys.stderr.writelines(f"{text}\n" for text in broken[:1])
+    return 1 if broken else 0
+
+
+def _end_with_parent() -> None:
+    """Waits until the server closes its end of stdin, which the kernel does for a killed one too, and stops this
+    process: it would load through a server that is gone, and hold the source for nothing."""
+    while os.read(0, 1):
+        pass
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(5)
+    os._exit(130)
+
+
+if __name__ == "__main__":
+    sys.exit(_main())

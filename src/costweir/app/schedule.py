@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger("costweir.schedule")
 #: After what may pass, a source is tried again this soon; the pause doubles up to its usual interval.
 _SOON = timedelta(minutes=15)
-#: A pull that was cut short is begun again after this pause.
-_AGAIN = timedelta(minutes=1)
+#: A pull that was cut short is begun again after this pause, and none is begun sooner after the one before.
+_AGAIN = timedelta(seconds=20)
 _SPREAD_PERCENT = 10
 _SIDES = 2**16
 _CUT_SHORT = "The process that pulled ended before it was done."
@@ -121,8 +121,10 @@ class Schedule:
                 # A store that is held for a moment, or a full disk: the next turn may do better.
                 _LOG.warning("schedule: %s", error)
             except Exception:  # noqa: BLE001 - it is logged, and the thread has nobody above it
-                # A fault must not end the pulls of every source until somebody notices and restarts the server.
-                _LOG.exception("schedule: this is a fault in Costweir")
+                # A fault must not end the pulls of every source until somebody notices and restarts the server. Once
+                # the server stops, its stores are closed under us, which is none.
+                if not self._stopping.is_set():
+                    _LOG.exception("schedule: this is a fault in Costweir")
             self._stopping.wait(self._pace.tick_seconds)
 
     def _pull_due(self) -> bool:
@@ -143,23 +145,32 @@ class Schedule:
         return pulled
 
     def _pull(self, row: Connection) -> None:
-        words = ["--config", str(self._settings.file)] if self._settings.file else []
-        words += ["--data-dir", str(self._settings.data_dir), "--json", "--quiet", "pull", row.id]
-        with subprocess.Popen(
-            [sys.executable, "-m", "costweir", *words],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-            encoding="utf-8",
-            errors="replace",
-            start_new_session=True,
-        ) as child:
-            said = self._attend(child)
+        config = str(self._settings.file) if self._settings.file else ""
+        job = {"config": config, "data_dir": str(self._settings.data_dir), "source": row.id}
+        reading, writing = os.pipe()
+        try:
+            with subprocess.Popen(
+                [sys.executable, "-m", "costweir.app.pulling"],
+                stdin=reading,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
+                encoding="utf-8",
+                errors="replace",
+                start_new_session=True,
+            ) as child:
+                # It fits the pipe's buffer, so this never waits.
+                os.write(writing, json.dumps(job).encode() + b"\n")
+                said = self._attend(child)
+        finally:
+            os.close(reading)
+            os.close(writing)
         if self._stopping.is_set():
             return
-        if child.returncode not in (0, 4):
-            _LOG.warning("schedule: the pull of %s failed: %s", row.id, _sentence(said))
+        if child.returncode:
+            lines = said.strip().splitlines()
+            sentence = lines[-1] if lines else f"exit status {child.returncode}"
+            _LOG.warning("schedule: the pull of %s failed: %s", row.id, sentence)
         self._close_broken(row)
 
     def _attend(self, child: subprocess.Popen[str]) -> str:
@@ -211,11 +222,3 @@ def _end(child: subprocess.Popen[str]) -> str:
         except subprocess.TimeoutExpired:
             continue
     return ""
-
-
-def _sentence(said: str) -> str:
-    lines = said.strip().splitlines()
-    try:
-        return str(json.loads(lines[-1])["error"]["message"])
-    except (IndexError, ValueError, KeyError, TypeError):
-        return lines[-1] if lines else "it said nothing"
