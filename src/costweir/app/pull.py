@@ -6,11 +6,10 @@ import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
-from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from costweir.app.rates import rates
 from costweir.app.staged import write_job
 from costweir.sources.attribution import AttributionRules
 from costweir.sources.stage import Progress, Rejected, Staged, StageOptions, stage
@@ -63,12 +62,6 @@ def options(settings: Settings, wanted: Pull) -> StageOptions:
         source=wanted.source, all_services=wanted.all_services, sample=wanted.sample, attribution=attribution(settings),
         rates=rates(settings), mapping_overrides=overrides if overrides.exists() else None,
     )  # fmt: skip
-
-
-def rates(settings: Settings, on: date | None = None) -> dict[str, Decimal]:
-    """The newest rate of each currency, US dollars for one unit."""
-    newest = sorted(settings.currency_rates, key=lambda rate: rate.since)
-    return {rate.currency: rate.usd for rate in newest if on is None or rate.since <= on}
 
 
 def attribution(settings: Settings) -> AttributionRules:

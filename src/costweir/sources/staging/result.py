@@ -20,8 +20,8 @@ class StageOptions:
     """How to read the files.
 
     `source` is `auto` or the only format that is accepted. `rates` are US dollars for one unit of a
-    currency, used where the bill states no rate of its own. `memory_limit` is for DuckDB; the process needs
-    about 150 MB besides.
+    currency, by the keys of `staging.rates`, used where the bill states no rate of its own. `memory_limit` is
+    for DuckDB; the process needs about 150 MB besides.
     """
 
     source: str = "auto"
