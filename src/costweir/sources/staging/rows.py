@@ -16,6 +16,7 @@ from importlib import resources
 from costweir.domain.charge import CHARGE_COLUMNS, Kind
 from costweir.sources.attribution import FIELDS, AttributionRules, member_sql, name_sql, rule_sql
 from costweir.sources.formats.format import LINE_INPUTS, Format, Header, literal, quoted
+from costweir.sources.staging import rates as staged_rates
 
 TYPES: Mapping[Kind, str] = {
     "text": "VARCHAR",
@@ -164,13 +165,10 @@ def slot_totals(table: str) -> str:
 
 
 def usd_rate(rates: Mapping[str, Decimal]) -> str:
-    """SQL for US dollars per unit of the billing currency: 1, the bill's own rate, an operator's rate, or
-    NULL."""
-    known = "".join(f" WHEN {literal(code)} THEN {rate:f}" for code, rate in rates.items() if code != "USD")
-    table = f"CASE billing_currency{known} END" if known else "NULL"
-    return (
-        f"CASE WHEN billing_currency = 'USD' THEN 1 ELSE coalesce(line_usd_rate, {table}) END::DECIMAL(20,12)"
-    )
+    """SQL for US dollars per unit of the billing currency: 1, the bill's own rate, an operator's rate for the month,
+    or NULL."""
+    own = f"coalesce(line_usd_rate, {staged_rates.sql(rates)})"
+    return f"CASE WHEN billing_currency = 'USD' THEN 1 ELSE {own} END::DECIMAL(20,12)"
 
 
 def charges(view: str, rules: AttributionRules, *, source: str, files: Sequence[str]) -> str:

@@ -20,7 +20,7 @@ import duckdb
 from costweir.errors import Error
 from costweir.sources.attribution import AttributionRules
 from costweir.sources.formats.format import literal
-from costweir.sources.staging import rows
+from costweir.sources.staging import rates, rows
 from costweir.sources.staging.reading import Batch, BillRead
 from costweir.sources.staging.result import StagedSlot, StageOptions
 from costweir.store.warehouse import Load, Slot
@@ -217,13 +217,18 @@ class Writer:
             file_total=whole,
             currency=currency,
             content_hash=hashlib.sha256("\n".join(hashes).encode()).hexdigest(),
-            rules_hash=self.rules_hash,
+            rules_hash=self._rules_hash(item),
             first_day=min(item.days, default=None),
             last_day=max(item.days, default=None),
             sample=self.options.sample,
         )
         names = tuple(sorted({bill.file.url or str(bill.file.path) for bill in item.files}))
         return StagedSlot(load, folder, quarantine, names)
+
+    def _rules_hash(self, item: SlotTally) -> str:
+        """The rules with the currency rates that the slot used: a corrected rate makes the bill load again."""
+        used = rates.applied(self.options.rates, list(item.money), item.slot.period)
+        return hashlib.sha256(f"{self.rules_hash}\n{used}".encode()).hexdigest() if used else self.rules_hash
 
     def _empty_file(self, folder: Path) -> None:
         if folder.is_dir() and any(folder.iterdir()):
