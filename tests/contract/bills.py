@@ -58,6 +58,12 @@ def line(**given: Any) -> dict[str, Any]:
     return row
 
 
+def half(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The billed amounts of a charge as an earlier read might have had them."""
+    amounts = {name: row[name] for name in ("billed_cost", "x_billed_usd")}
+    return {name: None if amount is None else exact(amount / 2) for name, amount in amounts.items()}
+
+
 def stage(path: Path, rows: Iterable[Mapping[str, Any]]) -> Path:
     """Writes charges as staged Parquet."""
     pq.write_table(pa.Table.from_pylist([dict(row) for row in rows], schema=_SCHEMA), path)

@@ -45,7 +45,8 @@ def engines(
         store = opener(name, folder, postgres)()
         store.migrate()
         bills.refer(store)
-        bills.store(store, folder, rows)
+        bills.store(store, folder, [{**row, **bills.half(row)} for row in rows if row["usage_hour"] < 20])
+        bills.store(store, folder, rows, run_id="run-2")
         store.append([bills.call(number, customer=("acme", "globex")[number % 2]) for number in range(20)])
         store.append([bills.call(99, settled_usd=None)])
         opened[name] = store

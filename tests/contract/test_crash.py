@@ -52,7 +52,8 @@ def state(warehouse: Warehouse) -> list[tuple[object, ...]]:
         warehouse.query(f"SELECT COUNT(*) AS n, SUM(t.billed_cost) AS s FROM {name} AS t").rows[0]
         for name in tables
     ]
-    return [*sums, *warehouse.query("SELECT l.rows_stored AS n FROM loads AS l").rows]
+    adjusted = warehouse.query("SELECT COUNT(*) AS n, SUM(r.billed_after) AS s FROM restatements AS r").rows
+    return [*sums, *adjusted, *warehouse.query("SELECT l.rows_stored AS n FROM loads AS l").rows]
 
 
 @pytest.mark.parametrize("moment", ["middle", "after"])
@@ -81,4 +82,4 @@ def test_a_killed_load_is_all_or_nothing(reopen: Opener, tmp_path: Path, moment:
     final = state(store)
     store.close()
     assert after == (before if moment == "middle" else final)
-    assert [int(str(row[0])) for row in final] == [3, 1, 3]
+    assert [int(str(row[0])) for row in final] == [3, 1, 1, 3]

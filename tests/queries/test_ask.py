@@ -29,7 +29,8 @@ PATIENT = dict.fromkeys(("aws-cur2", "gcp-export", "azure-export"), timedelta(da
 PLAIN = [
     q
     for q in catalogue()
-    if q.id not in {"sessions", "budgets", "margin", "reconcile", "data_health", "charges"}
+    if q.basis[0] == "billed"
+    and q.id not in {"budgets", "margin", "reconcile", "data_health", "charges", "restatements"}
 ]
 
 

@@ -62,6 +62,8 @@ def test_restricted_sql_passes() -> None:
 def selections(question: Question) -> Iterator[Selection]:
     for basis in question.basis:
         billed = ("rollup", "charges") if question.needs == "rollup" else ("charges",)
+        if question.needs == "restatements":
+            billed = ("restatements",)
         for facts in ("calls",) if basis == "metered" else billed:
             usable = tuple(
                 DIMENSION_TABLE[name] for name in question.dimensions if DIMENSION_TABLE[name].sql(facts)

@@ -144,6 +144,8 @@ def _select(question: Question, request: Request, basis: str, period: Period) ->
 
 
 def _facts(question: Question, basis: str, used: tuple[Dimension, ...]) -> Facts:
+    if question.needs == "restatements":
+        return "restatements"
     if basis == "metered":
         for dimension in used:
             if not dimension.calls:

@@ -16,8 +16,8 @@ from costweir.domain.period import Month
 from costweir.errors import UsageError
 from costweir.store.warehouse import Parameter
 
-#: Where rows come from: the daily roll-up of charges, the charges themselves, or calls.
-Facts = Literal["rollup", "charges", "calls"]
+#: Where rows come from: the daily roll-up of charges, the charges themselves, calls, or what later reads changed.
+Facts = Literal["rollup", "charges", "calls", "restatements"]
 
 DimensionKind = Literal["text", "day", "month", "int"]
 
@@ -26,6 +26,7 @@ FACT_TABLES: dict[Facts, str] = {
     "rollup": "charges_daily",
     "charges": "charges_facts",
     "calls": "calls_facts",
+    "restatements": "restatements_facts",
 }
 
 
@@ -43,9 +44,13 @@ class Dimension:
     calls: str = ""
     kind: DimensionKind = "text"
     customers: bool = False
+    restated: str = ""
 
     def sql(self, facts: Facts) -> str:
         """The expression in these facts, or an empty text."""
+        if facts == "restatements":
+            # their columns have the names of the roll-up's
+            return self.restated or self.rollup
         return {"rollup": self.rollup, "charges": self.charges, "calls": self.calls}[facts]
 
     def parse(self, text: str) -> Parameter:
@@ -123,6 +128,9 @@ _ALL = (
     Dimension("outcome", "how a call ended", calls="f.x_outcome"),
     Dimension("query_type", "kind of question of a call", calls="f.x_query_type"),
     Dimension("environment", "environment of a call", calls="f.x_environment"),
+    Dimension("change", "restated, or new day that an earlier read did not have", restated="f.x_change"),
+    Dimension("run", "the run that read the bill again", restated="f.x_run_id"),
+    Dimension("read_on", "UTC day on which the bill was read again", kind="day", restated="f.restated_on"),
 )
 
 DIMENSION_TABLE: dict[str, Dimension] = {dimension.name: dimension for dimension in _ALL}

@@ -29,7 +29,15 @@ def page() -> str:
     parts += [_section(item) for item in catalogue()]
     parts += ["\n## Dimensions\n", "| dimension | meaning | billed | metered |", "|---|---|---|---|"]
     for name, item in DIMENSION_TABLE.items():
-        billed = "roll-up" if item.rollup else "lines" if item.charges else "no"
+        billed = (
+            "roll-up"
+            if item.rollup
+            else "lines"
+            if item.charges
+            else "restatements"
+            if item.restated
+            else "no"
+        )
         parts.append(f"| {name} | {item.meaning} | {billed} | {'calls' if item.calls else 'no'} |")
     return "\n".join(parts) + "\n"
 
@@ -51,7 +59,7 @@ def _section(question: Question) -> str:
 
 
 def _names(names: tuple[str, ...]) -> str:
-    if set(names) == set(DIMENSION_TABLE):
+    if set(names) == {name for name, item in DIMENSION_TABLE.items() if item.charges or item.calls}:
         return "every dimension"
     if set(names) == {name for name, item in DIMENSION_TABLE.items() if item.charges}:
         return "every dimension of bills"

@@ -140,9 +140,9 @@ def _texts(value: object) -> tuple[str, ...]:
 
 
 def _dimensions(value: object) -> tuple[str, ...]:
-    """`all`, `billed` (known on charges), `metered` (known on calls), or a list of names."""
+    """`all` (known on either), `billed` (known on charges), `metered` (known on calls), or a list of names."""
     if value == "all":
-        return tuple(DIMENSION_TABLE)
+        return tuple(name for name, item in DIMENSION_TABLE.items() if item.charges or item.calls)
     if value == "billed":
         return tuple(name for name, item in DIMENSION_TABLE.items() if item.charges)
     if value == "metered":

@@ -19,7 +19,7 @@ from costweir.store.warehouse import Reader, Value
 #: Ratios are not money; twelve places are more than any face shows.
 _RATIO_STEP = Decimal(1).scaleb(-12)
 #: Dimensions that a series runs along.
-TIME_DIMENSIONS = ("day", "month", "invoice_month", "weekday", "hour")
+TIME_DIMENSIONS = ("day", "month", "invoice_month", "weekday", "hour", "read_on")
 #: Filters that narrow the sources an answer rests on.
 _SOURCE_FIELDS = ("provider", "source", "account")
 

@@ -21,7 +21,7 @@ from costweir.errors import (
     StoreLocked,
     Unreachable,
 )
-from costweir.store import schema, staged
+from costweir.store import restating, schema, staged
 from costweir.store.warehouse import Capabilities, Load, Parameter, Reader, Table, Value
 
 CAPABILITIES = Capabilities(
@@ -107,6 +107,10 @@ class DuckDBWarehouse:
             staged.check_columns(cursor, files)
             found = staged.row_count(cursor, files, slot)
             staged.check_counts(load, found, staged.quarantine_count(cursor, quarantine))
+            earlier = cursor.execute(restating.EARLIER_LOAD, slot).fetchone()
+            if earlier is not None:
+                cursor.execute(restating.REMEMBER[0])
+                cursor.execute(restating.REMEMBER[1], slot)
             for table in schema.SLOT_TABLES:
                 cursor.execute(f"DELETE FROM {table} WHERE {schema.SLOT_FILTER}", slot)  # noqa: S608
             cursor.execute(
@@ -115,6 +119,9 @@ class DuckDBWarehouse:
             )
             _insert_quarantine(cursor, load, quarantine)
             cursor.execute(schema.rollup_statement(), slot)
+            if earlier is not None:
+                cursor.execute(restating.RESTATE, restating.parameters(load, earlier))
+                cursor.execute(restating.FORGET)
             _insert(cursor, "loads", schema.load_row(load))
 
     def mirror(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Value]]) -> None:

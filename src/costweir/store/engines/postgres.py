@@ -19,7 +19,7 @@ import sqlglot
 from psycopg import sql as pgsql
 
 from costweir.errors import Conflict, Error, SourceRejected, Unreachable
-from costweir.store import schema, staged
+from costweir.store import restating, schema, staged
 from costweir.store.warehouse import Capabilities, Load, Parameter, Reader, Table, Value
 
 CAPABILITIES = Capabilities(
@@ -93,12 +93,19 @@ class PostgresWarehouse:
                 broken = _quarantine_csv(reader, quarantine, folder)
             with self._transaction() as connection:
                 _run(connection, _ONE_WRITER)
+                earlier = _run(connection, restating.EARLIER_LOAD, slot).fetchone()
+                if earlier is not None:
+                    _run(connection, restating.REMEMBER[0])
+                    _run(connection, restating.REMEMBER[1], slot)
                 for table in schema.SLOT_TABLES:
                     _run(connection, f"DELETE FROM {table} WHERE {schema.SLOT_FILTER}", slot)  # noqa: S608
                 _copy(connection, f"charges ({schema.charge_list()})", facts)
                 if broken is not None:
                     _copy_quarantine(connection, broken, load)
                 _run(connection, schema.rollup_statement(), slot)
+                if earlier is not None:
+                    _run(connection, restating.RESTATE, restating.parameters(load, earlier))
+                    _run(connection, restating.FORGET)
                 _insert(connection, "loads", schema.load_row(load))
                 for table in ("charges", "charges_daily"):
                     _run(connection, f"ANALYZE {table}")
