@@ -10,9 +10,10 @@ import codecs
 import csv
 import gzip
 import io
+import json
 import zipfile
 import zlib
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,7 +22,7 @@ from typing import IO
 import duckdb
 
 from costweir.errors import SourceRejected
-from costweir.sources.formats.format import Header, literal
+from costweir.sources.formats.format import Header, literal, quoted
 
 #: Refused above this many bytes out for one byte in, once the output is over BOMB_FLOOR. Bills pack 10 to 60
 #: to 1.
@@ -41,7 +42,7 @@ class Opened:
     """A readable file: `kind` is csv, json or parquet; `relation` is SQL for a table function with all its
     columns.
 
-    That of a CSV is open at its end, so that the reader can add options and has to close it. `head` is the
+    That of text is open at its end, so that the reader can add options and has to close it. `head` is the
     start of the text of a CSV, with which one can still say whose bill a damaged file is.
     """
 
@@ -129,12 +130,12 @@ def _unique(names: list[str]) -> list[str]:
 def _open_json(
     path: Path, name: str, *, packing: str, first: str, connection: duckdb.DuckDBPyConnection
 ) -> Opened:
-    shape = "newline_delimited" if first == "{" else "array"
-    broken = "true" if first == "{" else "false"
-    base = f"{literal(str(path))}, format = {literal(shape)}, compression = {literal(packing)}, "
+    lines = first == "{"
+    packed = f"{literal(str(path))}, compression = {literal(packing)}"
     found = connection.execute(
-        "SELECT DISTINCT unnest(json_keys(json)) AS key FROM read_json("
-        f"{base} records = false, ignore_errors = {broken}, columns = {{'json': 'JSON'}}) "
+        f"SELECT DISTINCT unnest(json_keys(json)) AS key FROM read_json({packed}, records = false, "
+        f"format = {literal('newline_delimited' if lines else 'array')}, "
+        f"ignore_errors = {'true' if lines else 'false'}, columns = {{'json': 'JSON'}}) "
         "WHERE json_type(json) = 'OBJECT' ORDER BY key"
     ).fetchall()
     # Every value stays JSON text, so that a number keeps all its digits.
@@ -144,9 +145,37 @@ def _open_json(
             f"{name} is not a bill: it is JSON, but not a list of records.",
             hint="Give JSON with one record a line, as BigQuery exports it.",
         )
-    columns = ", ".join(f"{literal(column)}: 'JSON'" for column in header)
-    relation = f"read_json({base} records = true, columns = {{{columns}}}, ignore_errors = {broken})"
+    if lines:
+        relation = (
+            f"read_csv({packed}, auto_detect = false, header = false, delim = '\x01', quote = '', "
+            "escape = '', columns = {'json': 'VARCHAR'}, hive_partitioning = false"
+        )
+    else:
+        relation = f"read_json_objects({packed}, format = 'array'"
     return Opened(path, "json", header, relation)
+
+
+#: A number of 16 digits or more behind a key. A quotation mark inside a JSON text has a backslash before it,
+#: so that this never hits inside one.
+_LONG_NUMBER = r'([^\\]")\s*:\s*(-?[0-9][0-9.]{15,}(?:[eE][-+]?[0-9]+)?)'
+
+#: Holds the line where it is no JSON record, and is NULL where it is one.
+NO_RECORD = "no record:"
+
+
+def records(lines: str, columns: Sequence[str]) -> str:
+    """SELECT of `columns` as JSON text, and of NO_RECORD, from a relation with a record a row in `json`.
+
+    DuckDB reads every JSON number through a double, so that long ones become texts before it reads them.
+    """
+    shape = json.dumps(dict.fromkeys(columns, "JSON"))
+    record = f"from_json(regexp_replace(json, {literal(_LONG_NUMBER)}, '\\1:\"\\2\"', 'g'), {literal(shape)})"
+    checked = f"CASE WHEN json_valid(json) THEN CASE WHEN json_type(json) = 'OBJECT' THEN {record} END END"
+    terms = "".join(f"r.{quoted(name)} AS {quoted(name)}, " for name in columns)
+    return (
+        f"SELECT {terms}CASE WHEN r IS NULL THEN json::VARCHAR END AS {quoted(NO_RECORD)} "
+        f"FROM (SELECT json, {checked} AS r FROM {lines} WHERE trim(json::VARCHAR) <> '')"
+    )
 
 
 def _described(connection: duckdb.DuckDBPyConnection, relation: str, *, drop: str = "") -> Header:

@@ -17,7 +17,7 @@ from costweir.errors import SourceRejected
 from costweir.sources.formats import recognise
 from costweir.sources.formats.format import BillFile, Format, Header, literal, quoted
 from costweir.sources.staging import rows
-from costweir.sources.staging.opening import Opened, open_file
+from costweir.sources.staging.opening import Opened, open_file, records
 
 SlotKey = tuple[str, str, str]
 
@@ -217,27 +217,30 @@ class Reader:
         """Brings the columns that are used into a Parquet file in row order, and notes the lines that are no
         rows."""
         target = self.work / f"raw_{bill.number}.parquet"
+        chosen = ", ".join(map(quoted, bill.columns))
+        rejects = f"store_rejects = true, rejects_limit = {MALFORMED_LIMIT + 1}"
         if opened.kind == "json":
-            self._copy(bill, opened.relation, target)
+            lines = "read_csv" in opened.relation
+            source = f"{opened.relation}, {rejects})" if lines else f"{opened.relation})"
+            self._copy(records(source, bill.columns), target)
+            self._note(bill, self._rejects() if lines else [], 1)
         else:
-            rejects = f"store_rejects = true, rejects_limit = {MALFORMED_LIMIT + 1}"
-            read = self._copy(bill, f"{opened.relation}, {rejects})", target)
+            read = self._copy(f"SELECT {chosen} FROM {opened.relation}, {rejects})", target)
             found = self._rejects()
             if read == 0 and found and all(kind == "MISSING COLUMNS" for _, kind, _ in found):
                 # Some tools leave out the last, empty columns of every row.
-                self._copy(bill, f"{opened.relation}, null_padding = true, {rejects})", target)
+                self._copy(f"SELECT {chosen} FROM {opened.relation}, null_padding = true, {rejects})", target)
                 found = self._rejects()
             self._note(bill, found, len(opened.header))
         if opened.temporary is not None:
             opened.temporary.unlink()
         return target
 
-    def _copy(self, bill: BillRead, relation: str, target: Path) -> int:
-        chosen = ", ".join(map(quoted, bill.columns))
+    def _copy(self, select: str, target: Path) -> int:
         self.connection.execute("SET preserve_insertion_order = true")
         try:
             copied = self.connection.execute(
-                f"COPY (SELECT {chosen} FROM {relation}) TO {literal(str(target))} "
+                f"COPY ({select}) TO {literal(str(target))} "
                 "(FORMAT parquet, COMPRESSION lz4_raw, ROW_GROUP_SIZE 24576)"
             ).fetchone()
         finally:

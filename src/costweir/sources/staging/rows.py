@@ -255,18 +255,24 @@ def by_index(terms: Sequence[str]) -> str:
     return terms[0] if len(set(terms)) == 1 else f"[{', '.join(terms)}][file_index + 1]"
 
 
-def quarantined(view: str, raw: str, *, columns: tuple[str, ...], files: Sequence[str]) -> str:
+def quarantined(
+    view: str, raw: str, *, columns: tuple[str, ...], files: Sequence[str], no_record: str = ""
+) -> str:
     """SELECT of slot_no, file_index, file, row_number, reason, raw for the rows that cannot be stored; raw is
     at most 4 KB.
 
     `slot_no` is NULL where the row does not say which bill it belongs to. `raw` is the relation `view` is
-    made from.
+    made from. `no_record` is its column with the lines that are no records, if it has one.
     """
     pack = ", ".join(f"{literal(name)}: {quoted(name)}" for name in columns)
+    broken = "NULL"
+    if no_record:
+        broken = f"CASE WHEN {quoted(no_record)} IS NOT NULL THEN 'the line is no JSON record' END"
+        pack = f"'line': {quoted(no_record)}, {pack}"
     return (
         f"SELECT slot_no, file_index, {by_index(list(map(literal, files)))} AS file, row_number, "
-        f"problem AS reason, raw FROM (SELECT r.*, {problem_case()} AS problem FROM {view} r) r JOIN "
-        f"(SELECT file_index, file_row_number + 1 AS row_number, "
+        f"coalesce(broken, problem) AS reason, raw FROM (SELECT r.*, {problem_case()} AS problem FROM {view} r) r JOIN "
+        f"(SELECT file_index, file_row_number + 1 AS row_number, {broken} AS broken, "
         f"left(to_json({{{pack}}})::VARCHAR, 4096) AS raw FROM {raw}) USING (file_index, row_number) "
         f"LEFT JOIN slots s ON ({_OF_SLOT}) "
         "WHERE problem IS NOT NULL"

@@ -21,6 +21,7 @@ from costweir.errors import Error
 from costweir.sources.attribution import AttributionRules
 from costweir.sources.formats.format import literal
 from costweir.sources.staging import rates, rows
+from costweir.sources.staging.opening import NO_RECORD
 from costweir.sources.staging.reading import Batch, BillRead
 from costweir.sources.staging.result import StagedSlot, StageOptions
 from costweir.store.warehouse import Load, Slot
@@ -167,6 +168,7 @@ class Writer:
             batch.relation,
             columns=bills[0].columns,
             files=[bill.name for bill in batch.bills],
+            no_record=NO_RECORD if bills[0].kind == "json" else "",
         )
         home = rows.by_index([str(bill.home) for bill in batch.bills])
         self.connection.execute(
