@@ -1,5 +1,5 @@
-"""Writes the pages that are made from the code: `cli.md`, `configuration.md`, `questions.md` and
-`costweir.schema.json`.
+"""Writes the pages that are made from the code: `cli.md`, `configuration.md`, `questions.md`,
+`costweir.schema.json` and `openapi.json`.
 
 `make docs` runs it; a test compares what it would write with what is there.
 """
@@ -19,6 +19,7 @@ from costweir.cli.commands import root
 from costweir.cli.failures import INTERRUPTED
 from costweir.errors import Error
 from costweir.queries import page as questions
+from costweir.web.api import openapi_page
 
 DOCS = Path(__file__).parent
 MADE = "<!-- Made by `make docs` from the code. Change the code, not this page. -->"
@@ -66,6 +67,7 @@ def pages() -> dict[str, str]:
         "cli.md": cli_page(),
         "configuration.md": configuration_page(),
         "questions.md": questions.page(),
+        "openapi.json": openapi_page.page(),
         "costweir.schema.json": json.dumps(config.schema(), indent=2, ensure_ascii=False) + "\n",
     }
 

@@ -18,6 +18,8 @@ Model = TypeVar("Model", bound=Section)
 #: The longest text that has no limit of its own.
 LONGEST = 1_000
 LARGEST = 2**53 - 1
+#: The pattern of `costweir.config.fields.Identifier`.
+IDENTIFIER_PATTERN = str(Customer.model_json_schema()["properties"]["id"]["pattern"])
 EXPIRES = r"^[1-9][0-9]{0,4}[mhd]$"
 
 

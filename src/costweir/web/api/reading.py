@@ -17,7 +17,7 @@ from costweir.web.api.table import Call, Operation, Param
 from costweir.web.desk import Record
 
 _DAY = {"type": "string", "format": "date", "examples": ["2026-11-01"]}
-_TEXT = {"type": "string", "maxLength": 200}
+_TEXT = {"type": "string", "maxLength": 200, "pattern": r"^[^\x00]*$", "examples": ["aws"]}
 #: The most rows of a list that has no pages.
 MOST_ROWS = 10_000
 
@@ -27,7 +27,7 @@ def _where(names: Sequence[str]) -> dict[str, object]:
 
 
 _BILLED = [name for name, item in DIMENSION_TABLE.items() if item.charges]
-ID = Param("id", {"type": "string", "maxLength": 200}, "The id.", place="path")
+ID = Param("id", _TEXT, "The id.", place="path")
 _SINCE = Param("since", _DAY, "First day, UTC.")
 _UNTIL = Param("until", _DAY, "First day after, UTC.")
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any, cast
 
 from starlette.concurrency import run_in_threadpool
@@ -20,8 +22,8 @@ from costweir.web.desk import Desk
 from costweir.web.office import Office
 from costweir.web.problems import Invalid, MethodNotAllowed, Unauthenticated, WrongMedia, problem
 
-#: The longest `Idempotency-Key`.
-MOST_KEY = 255
+#: What an `Idempotency-Key` may be.
+KEY = r"[!-~]{1,255}"
 #: The deepest nesting that a body may have; none of ours needs more than three.
 _DEEPEST = 20
 #: Whole numbers beyond this are not exact in every JSON reader, nor fit the stores.
@@ -144,11 +146,13 @@ def _matches(given: str, tag: str) -> bool:
 
 
 def _key(request: Request) -> str:
-    key = request.headers.get("idempotency-key", "")
-    if len(key) > MOST_KEY or not key.isprintable() or not key.isascii():
+    key = request.headers.get("idempotency-key")
+    if key is None:
+        return ""
+    if not re.fullmatch(KEY, key):
         raise UsageError(
             "This Idempotency-Key cannot be used.",
-            hint=f"Use up to {MOST_KEY} ASCII characters, such as a UUID.",
+            hint="Use 1 to 255 ASCII characters without blanks, such as a UUID.",
         )
     return key
 
@@ -158,13 +162,20 @@ async def _body(request: Request) -> dict[str, Any]:
     if kind != "application/json":
         raise WrongMedia("The body has to be JSON.", hint="Send Content-Type: application/json.")
     try:
-        body: object = json.loads(await request.body(), parse_constant=_no_constant)
+        body: object = json.loads(await request.body(), parse_float=_number, parse_constant=_no_constant)
     except (ValueError, RecursionError):
         raise UsageError("The body is no JSON.", hint="Send one JSON object in UTF-8.") from None
     if not isinstance(body, dict):
         raise Invalid("The body has to be a JSON object.", errors=[{"pointer": "", "detail": "is no object"}])
     _check(cast("object", body), "", 0)
     return cast("dict[str, Any]", body)
+
+
+def _number(text: str) -> object:
+    """JSON has one kind of number, so that 5.0 is the whole number 5. No amount is written as a number."""
+    value = Decimal(text)
+    whole = value.is_finite() and abs(value) <= _LARGEST and value == value.to_integral_value()
+    return int(value) if whole else float(text)
 
 
 def _no_constant(text: str) -> object:

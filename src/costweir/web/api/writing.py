@@ -17,12 +17,15 @@ from costweir.control.replies import Reply as Kept
 from costweir.control.tokens import Wish
 from costweir.errors import Conflict, NotFound
 from costweir.web.access import Role
-from costweir.web.api.bodies import TokenWish, read_body
+from costweir.web.api.bodies import IDENTIFIER_PATTERN, TokenWish, read_body
 from costweir.web.api.reading import ID
-from costweir.web.api.table import Call, Operation, Reply
+from costweir.web.api.table import Call, Operation, Param, Reply
 from costweir.web.problems import Invalid
 
 Entry = held.Customer | held.Plan | held.Budget
+_NEW_ID = Param(
+    "id", {"type": "string", "pattern": IDENTIFIER_PATTERN, "examples": ["acme"]}, "The id.", place="path"
+)
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
 
@@ -180,7 +183,7 @@ def _writes(
     title = noun.capitalize()
     path = f"/v1/{noun}s/{{id}}"
     return (
-        Operation("PUT", path, f"put{title}", f"Set a {noun}", put, f"{title}Row", (ID,), role, body=title,
+        Operation("PUT", path, f"put{title}", f"Set a {noun}", put, f"{title}Row", (_NEW_ID,), role, body=title,
                   statuses=(201,), repeatable=True),
         Operation("DELETE", path, f"delete{title}", f"Remove a {noun} that was set by hand", _drop(noun, drop),
                   "Deleted", (ID,), role, repeatable=True),
