@@ -274,7 +274,23 @@ class LocalDesk:
         `note` to the job, which go into the log."""
         loads = read_job(job, inside=self._settings.data_dir / STAGING_DIR)
         with self._loading:
-            return [self._load(staged, job) for staged in loads]
+            return [self._load(staged, job) for staged in loads] + [
+                self._refuse(file, job) for file in job["refused"]
+            ]
+
+    def _refuse(self, file: Mapping[str, str], job: Mapping[str, Any]) -> Record:
+        """The row of a file that was not read, and its place in the log."""
+        note = " ".join(filter(None, (file["message"], file["hint"])))
+        connection: str = job.get("connection", "")
+        run_id = ""
+        if not job["dry_run"]:
+            run_id = self.control.start_run(source="", files=[file["file"]])
+            self.control.finish_run(run_id, Outcome(status="failed", note=note, connection=connection))
+        return {
+            "run_id": run_id, "source": "", "account": "", "period": "", "status": "failed", "rows_in": 0,
+            "rows_stored": 0, "rows_skipped": 0, "rows_quarantined": 0, "billed_total": "0.00", "file_total": "0.00",
+            "currency": "", "content_hash": "", "file": file["file"], "note": note, "connection": connection,
+        }  # fmt: skip
 
     def _load(self, staged: StagedSlot, job: Mapping[str, Any]) -> Record:
         before = stored_slot(self.warehouse, staged.load.slot)

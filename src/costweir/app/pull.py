@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from costweir.app.rates import rates
 from costweir.app.staged import write_job
 from costweir.sources.attribution import AttributionRules
-from costweir.sources.stage import Progress, Rejected, Staged, StageOptions, stage
+from costweir.sources.stage import Progress, StageOptions, stage
 
 if TYPE_CHECKING:
     from costweir.config import Settings
@@ -44,15 +42,11 @@ def pull_files(
     """
     room = settings.data_dir / "staging"
     room.mkdir(parents=True, exist_ok=True)
-    directory = Path(tempfile.mkdtemp(prefix="pull-", dir=room))
+    staged = stage(wanted.paths, into=room, options=options(settings, wanted), progress=_relay(progress))
     try:
-        staged = stage(
-            wanted.paths, into=directory, options=options(settings, wanted), progress=_relay(progress)
-        )
-        rows = list(load(write_job(staged, dry_run=wanted.dry_run)))
+        return list(load(write_job(staged, dry_run=wanted.dry_run)))
     finally:
-        shutil.rmtree(directory, ignore_errors=True)
-    return rows + [_failed(file, staged) for file in staged.rejected]
+        shutil.rmtree(staged.directory, ignore_errors=True)
 
 
 def options(settings: Settings, wanted: Pull) -> StageOptions:
@@ -81,12 +75,3 @@ def _relay(progress: Report | None) -> Callable[[Progress], None] | None:
         report(f"{PHASES.get(event.phase, event.phase)} {event.file}".strip(), event.done, event.total)
 
     return relay
-
-
-def _failed(file: Rejected, staged: Staged) -> Record:
-    note = file.message if not file.hint else f"{file.message} {file.hint}"
-    return {
-        "run_id": staged.directory.name, "source": "", "account": "", "period": "", "status": "failed", "rows_in": 0,
-        "rows_stored": 0, "rows_skipped": 0, "rows_quarantined": 0, "billed_total": "0.00", "file_total": "0.00",
-        "currency": "", "content_hash": "", "file": file.file, "note": note,
-    }  # fmt: skip

@@ -217,10 +217,6 @@ class Runner:
             raise Error(text, hint="Nothing was loaded; free some space and pull it again.") from error
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-        if not order.dry_run:
-            for row in rows:
-                if row["status"] == "failed":
-                    self._log(source.id, "failed", source=fetched.reader, note=str(row["note"]))
         return rows or [self._nothing(source, fetched, order)]
 
     def _nothing(self, source: Source, fetched: Fetched, order: Order) -> Record:

@@ -13,8 +13,12 @@ from costweir.sources.stage import Staged, StagedSlot
 
 
 def write_job(staged: Staged, *, dry_run: bool) -> dict[str, object]:
-    """The JSON form of everything that can be loaded."""
-    return {"dry_run": dry_run, "slots": [slot.to_json() for slot in staged.slots]}
+    """The JSON form of everything that can be loaded, and of the files that were refused."""
+    return {
+        "dry_run": dry_run,
+        "slots": [slot.to_json() for slot in staged.slots],
+        "refused": [file.to_json() for file in staged.rejected],
+    }
 
 
 def read_job(job: Mapping[str, Any], *, inside: Path) -> list[StagedSlot]:

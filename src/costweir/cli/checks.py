@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
 LOW_SPACE = 1_000_000_000
 OLDEST_PYTHON = (3, 11)
-EXTRAS = {"objects": "obstore", "postgres": "psycopg"}
+EXTRAS = {
+    "aws": "boto3", "azure": "azure.identity", "gcp": "google.cloud.bigquery", "objects": "obstore",
+    "postgres": "psycopg",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,11 +147,19 @@ def control(bench: Bench) -> Sequence[Check]:
 
 def extras(_bench: Bench) -> Sequence[Check]:
     """The optional parts."""
-    found = [name for name, module in EXTRAS.items() if importlib.util.find_spec(module) is not None]
+    found = [name for name, module in EXTRAS.items() if _installed(module)]
     missing = [name for name in EXTRAS if name not in found]
     hint = f"Install with pip install 'costweir[{','.join(missing)}]' when you need them." if missing else ""
     detail = f"installed: {', '.join(found) or 'none'}; not installed: {', '.join(missing) or 'none'}"
     return [Check("extras", "ok", detail, hint)]
+
+
+def _installed(module: str) -> bool:
+    """True when the module can be imported; the parent of a dotted name may be missing altogether."""
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
 
 
 def clock(bench: Bench) -> Sequence[Check]:
