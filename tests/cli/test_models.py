@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.cli.conftest import Cli
+from tests.cli.test_server import start
 from tests.contract import bills
 
 from costweir.control import Control
@@ -132,3 +134,24 @@ def test_a_model_is_new_for_as_many_days_as_one_says(cli: Cli, load: Load) -> No
     ] == []
     assert len(cli("models", "seen", "--unapproved", "--json").json["rows"]) == 1
     assert len(cli("models", "seen", "--customer", "globex", "--json").json["rows"]) == 1
+
+
+def test_an_approval_reaches_a_running_server_at_once(cli: Cli, load: Load, home: Path) -> None:
+    load(("acme", "gpt-5", 40), ("acme", "o3", 3))
+
+    with start(home / "data") as process:
+        before = outside(cli)
+        assert cli("models", "approve", "acme", "gpt-*").code == 0
+        after = outside(cli)
+        rows = cli("models", "list", "--json").json["rows"]
+        seen = cli("models", "seen", "--unapproved", "--json").json["rows"]
+        charged = cli("chargeback", "--month", f"{TODAY:%Y-%m}", "--json")
+        changes = cli("prices", "changes", "--json")
+        preview = cli("prices", "rerate", "--preview", "--json")
+        process.terminate()
+
+    assert (before, after) == ({}, {"acme o3": "2.00"})
+    assert rows == [{"customer": "acme", "pattern": "gpt-*", "origin": "user", "in_use": ["gpt-5"]}]
+    assert [row["model"] for row in seen] == ["o3"]
+    assert sum(Decimal(row["total_cost"]) for row in charged.json["rows"]) == Decimal(charged.json["total"])
+    assert (changes.code, preview.code) == (0, 0)
