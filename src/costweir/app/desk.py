@@ -24,7 +24,7 @@ from costweir.control import Budget, Control, Customer, Outcome, Plan
 from costweir.control.pulls import pull_state
 from costweir.domain.answer import Answer
 from costweir.domain.money import decimal_text
-from costweir.errors import ConfigError, Conflict, Error, UsageError
+from costweir.errors import ConfigError, Conflict, Error, StoreLocked, UsageError
 from costweir.queries.ask import ask
 from costweir.queries.focus import write_focus
 from costweir.queries.question import catalogue
@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 Record = Mapping[str, object]
 Report = Callable[[str, int, int], None]
 Result = TypeVar("Result")
+#: Seconds that a change waits for a load; whoever asks can try again, and a thread cannot wait for ever.
+EDIT_PATIENCE = 5
 
 CONTROL_FILE = "control.db"
 STAGING_DIR = "staging"
@@ -236,11 +238,18 @@ class LocalDesk:
             mirror(self._settings, self.control, self.warehouse)
 
     def edit(self, change: Callable[[Control], Result]) -> Result:
-        """Changes what people set, all of it in one transaction, and brings the warehouse in step."""
-        with self._loading:
+        """Changes what people set, all of it in one transaction, and brings the warehouse in step.
+
+        Raises StoreLocked while a bill is being loaded.
+        """
+        if not self._loading.acquire(timeout=EDIT_PATIENCE):
+            raise StoreLocked("A bill is being loaded.", hint="Try again in a moment.")
+        try:
             with self.control.transaction():
                 result = change(self.control)
             mirror(self._settings, self.control, self.warehouse)
+        finally:
+            self._loading.release()
         return result
 
     def export(self, wanted: Mapping[str, Any]) -> str:

@@ -19,7 +19,7 @@ from costweir.web.desk import Record
 _DAY = {"type": "string", "format": "date", "examples": ["2026-11-01"]}
 _TEXT = {"type": "string", "maxLength": 200, "pattern": r"^[^\x00]*$", "examples": ["aws"]}
 #: The most rows of a list that has no pages.
-MOST_ROWS = 10_000
+MOST_ROWS = 100_000
 
 
 def _where(names: Sequence[str]) -> dict[str, object]:
@@ -40,7 +40,7 @@ ANSWER_PARAMS = (
           repeated=True, checked=False),
     _SINCE,
     _UNTIL,
-    Param("limit", {"type": "integer", "minimum": 1, "maximum": 1_000_000},
+    Param("limit", {"type": "integer", "minimum": 1, "maximum": 2**53 - 1},
           "Only the largest rows; the rest is in `other`."),
     Param("basis", {"type": "string", "enum": list(COST_COLUMNS)}, "Which cost; the default is the question's first."),
     Param("currency", {"type": "string", "pattern": "^[A-Za-z]{3}$", "examples": ["USD"]}, "ISO 4217 code."),
