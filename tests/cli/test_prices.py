@@ -67,6 +67,7 @@ def test_a_change_names_who_used_the_model_and_about_how_much_it_is(cli: Cli, wo
         "changed", "house-model", 2, "12.00",
     )  # fmt: skip
     assert (row["before"], row["after"]) == ({"input_usd": "3.00"}, {"input_usd": "2.00"})
+    assert row["rates"] == ["input 3.00 to 2.00"]
     assert row["estimated_monthly_usd"] == "-2.50"
     assert {touch["customer"]: touch["estimated_monthly_usd"] for touch in row["touches"]} == {
         "acme": "-2.00", "globex": "-0.50",

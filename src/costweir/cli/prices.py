@@ -164,8 +164,8 @@ def changes_(*, since: date | None, every: bool) -> None:
         "assumption": ASSUMPTION, "complete": answer.complete,
     }  # fmt: skip
     shown = columns(
-        "change", "provider", "model", "tier", ("effective", "since"), "customers", ("spent_usd", "spent in 30 days"),
-        ("estimated_monthly_usd", "about, a month"),
+        "change", "provider", "model", "tier", "rates", ("effective", "since"), "customers",
+        ("spent_usd", "spent in 30 days"), ("estimated_monthly_usd", "about, a month"),
     )  # fmt: skip
     show_rows("prices", rows, shown, extra=extra, empty=_nothing(len(listed), start))
     if rows:
@@ -244,6 +244,10 @@ def _effect(effect: Effect) -> dict[str, object]:
         "known_from": _day(change.known_from),
         "before": _amounts(change.before),
         "after": _amounts(change.after),
+        "rates": [
+            f"{name} {_text(change.before.get(name)) or 'none'} to {_text(change.after.get(name)) or 'none'}"
+            for name in dict.fromkeys((*change.before, *change.after))
+        ],
         "customers": len({touch.use.customer for touch in effect.touches}),
         "spent_usd": _text(effect.cost),
         "estimated_monthly_usd": _text(effect.monthly),
