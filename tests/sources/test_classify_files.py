@@ -95,6 +95,17 @@ def test_an_exact_mapping_of_the_operator_beats_every_rule(tmp_path: Path) -> No
     assert own.classify(Line("aws", "Amazon Bedrock", "Odd", "anything")).model == "odd-1"
 
 
+def test_a_mapping_without_a_service_holds_for_each_and_one_with_it_goes_first(tmp_path: Path) -> None:
+    text = (
+        "rules:\n  - {cloud: azure, text: Odd, model: odd-1}\n"
+        "  - {cloud: azure, service: X, text: Odd, model: odd-2}\n"
+    )
+    own = Classifier.load(overrides(tmp_path, text))
+    assert own.classify(Line("azure", "Foundry Models Odd 2", "Odd", "1/Hour")).model == "odd-1"
+    assert own.classify(Line("azure", "X", "Odd", "1/Hour")).model == "odd-2"
+    assert own.classify(Line("aws", "X", "Odd", "1/Hour")).model == "unknown"
+
+
 def test_the_rules_hash_changes_with_the_operators_mappings_and_only_then(tmp_path: Path) -> None:
     assert Classifier.load().rules_hash == classifier().rules_hash
     assert Classifier.load(overrides(tmp_path, GOOD)).rules_hash != classifier().rules_hash
@@ -107,6 +118,7 @@ def test_the_rules_hash_changes_with_the_operators_mappings_and_only_then(tmp_pa
         ("[]", "no list"),
         ("rules: [5]", "override 1 is not a mapping"),
         ("rules: [{cloud: aws, service: x}]", "no text 'text'"),
+        ("rules: [{cloud: aws, service: 5, text: x}]", "no text 'service'"),
         ("rules: [{cloud: aws, service: x, text: y, modle: z}]", "unknown key 'modle'"),
         ("rules: [{cloud: aws, service: x, text: y, token_type: inputs}]", "token_type 'inputs'"),
         ("rules: [{cloud: aws, service: x, text: y, tokens_per_unit: 1K}]", "tokens_per_unit '1K'"),

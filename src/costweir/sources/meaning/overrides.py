@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 _KEYS = ("cloud", "service", "text", "unit")
 _SLOTS = tuple(each.name for each in fields(Meaning))
-_ANY_UNIT = "\0any"
+_ANY = "\0any"
 
 Key = tuple[str, str, str, str]
 
 
 class Overrides:
-    """Exact mappings by (cloud, service, text, unit); a mapping without a unit holds for every unit."""
+    """Exact mappings by (cloud, service, text, unit); one without a service or unit holds for each."""
 
     def __init__(self, by_line: dict[Key, Meaning], digest: str) -> None:
         self._by_line = by_line
@@ -34,12 +34,16 @@ class Overrides:
 
     def get(self, line: Line) -> Meaning | None:
         """The operator's meaning of `line`, or None."""
-        own = self._by_line.get((line.cloud, line.service, line.text, line.unit))
-        return own or self._by_line.get((line.cloud, line.service, line.text, _ANY_UNIT))
+        keys = (
+            (line.cloud, service, line.text, unit)
+            for service in (line.service, _ANY)
+            for unit in (line.unit, _ANY)
+        )
+        return next((self._by_line[key] for key in keys if key in self._by_line), None)
 
 
 def load_overrides(path: Path) -> Overrides:
-    """Reads `path`: `{rules: [{cloud, service, text, unit?, <slots>}]}`. A wrong file is a ConfigError."""
+    """Reads `path`: `{rules: [{cloud, text, service?, unit?, <slots>}]}`. A wrong file is a ConfigError."""
     import hashlib
 
     try:
@@ -70,11 +74,13 @@ def load_overrides(path: Path) -> Overrides:
 def _rule(source: Any, number: int) -> tuple[Key, Meaning]:
     if not isinstance(source, dict):
         raise ConfigError(
-            f"Mapping override {number} is not a mapping.", hint="Give it cloud, service, text and slots."
+            f"Mapping override {number} is not a mapping.", hint="Give it cloud, text and slots."
         )
     rule = cast("dict[str, Any]", source)
     unknown = sorted(set(rule) - set(_KEYS) - set(_SLOTS))
-    missing = [name for name in ("cloud", "service", "text") if not isinstance(rule.get(name), str)]
+    missing = [name for name in ("cloud", "text") if not isinstance(rule.get(name), str)]
+    if not isinstance(rule.get("service", ""), str):
+        missing.append("service")
     if unknown or missing:
         wrong = f"has no text {missing[0]!r}" if missing else f"has the unknown key {unknown[0]!r}"
         raise ConfigError(
@@ -84,7 +90,8 @@ def _rule(source: Any, number: int) -> tuple[Key, Meaning]:
     slots = {name: rule[name] for name in _SLOTS if name in rule}
     _check(slots, number)
     meaning = replace(Meaning(rule_id=f"override.{number}", confidence="high"), **slots)
-    return (rule["cloud"], rule["service"], rule["text"], str(rule.get("unit", _ANY_UNIT))), meaning
+    key = (rule["cloud"], rule.get("service", _ANY), rule["text"], str(rule.get("unit", _ANY)))
+    return key, meaning
 
 
 def _check(slots: dict[str, Any], number: int) -> None:
