@@ -17,13 +17,16 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from fake_desk import FakeDesk
 
+from costweir.prices.book import Book
 from costweir.web.app import create_app
 
 
 @contextmanager
-def serving(desk: FakeDesk) -> Iterator[str]:
+def serving(desk: FakeDesk, book: Callable[[], Book] = Book.load) -> Iterator[str]:
     """The app over `desk` behind a real server; gives its address."""
-    config = uvicorn.Config(create_app(desk), port=0, log_level="critical", lifespan="off", access_log=False)
+    config = uvicorn.Config(
+        create_app(desk, book=book), port=0, log_level="critical", lifespan="off", access_log=False
+    )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

@@ -126,7 +126,6 @@ def _models(facts: Sequence[Fact]) -> dict[str, Cell]:
         row[f"{name}_cost"], row[f"{name}_tokens"] = decimal_text(cost), quantity_text(tokens)
         row[f"{name}_cost_per_1k_tokens"] = _ratio(cost, tokens, 1000)
     row["other_cost"] = decimal_text(_sum(facts, token_class="image"))
-    row["active_days"] = len({fact["day"] for fact in facts})
     return row
 
 
@@ -182,6 +181,7 @@ class FakeDesk:
     sample: bool = True
     broken: Mapping[str, Error] = field(default_factory=dict[str, Error])
     asked: list[Request] = field(default_factory=list[Request])
+    saved: dict[str, str] = field(default_factory=dict[str, str])
 
     def questions(self) -> Sequence[Mapping[str, object]]:
         names = (
@@ -265,6 +265,32 @@ class FakeDesk:
             {"id": "aster", "scope": {"customer": "aster-bank"}, "limit_usd": "30.00", "window": "month"},
             {"id": "fjord-day", "scope": {"customer": "fjord"}, "limit_usd": "2.00", "window": "day"},
         ]  # fmt: skip
+
+    def connections(self) -> Sequence[Mapping[str, object]]:
+        if self.empty:
+            return []
+        row = {"kind": "aws-ce", "enabled": True, "every": "6h", "last_success": "2026-11-18T06:10:00.000Z",
+               "last_attempt": "2026-11-18T06:10:00.000Z", "note": "", "hint": "", "failures": 0}  # fmt: skip
+        broken = {"note": "The key is not valid any more.", "hint": "Make a new one.", "last_success": ""}
+        return [
+            {**row, "id": "main-account", "status": "ok"},
+            {**row, **broken, "id": "claude", "kind": "anthropic", "status": "failed", "failures": 3},
+            {**row, "id": "old", "enabled": False, "status": "", "last_attempt": "", "last_success": ""},
+        ]
+
+    def views(self) -> Sequence[Mapping[str, object]]:
+        return [
+            {"name": name, "link": link, "created_at": "2026-11-18T06:10:00.000Z"}
+            for name, link in sorted(self.saved.items())
+        ]
+
+    def save_view(self, name: str, link: str) -> None:
+        if not link.startswith("/") or link.startswith("//"):
+            raise UsageError(f"{link} is not a page of this site.", hint="A link starts with one slash.")
+        self.saved[name] = link
+
+    def drop_view(self, name: str) -> bool:
+        return self.saved.pop(name, None) is not None
 
     def status(self) -> Mapping[str, object]:
         months = [] if self.empty else [f"2026-{number:02d}" for number in range(5, 12)]  # fmt: skip

@@ -33,6 +33,11 @@ PAGES = {
     "plans": "/customers/plans",
     "models": "/customers/models",
     "health": "/settings/health",
+    "sources": "/settings/sources",
+    "prices": "/settings/prices?q=claude-sonnet-4",
+    "price": "/settings/prices/model?model=claude-sonnet-4-6&provider=aws",
+    "unknown": "/settings/unknown",
+    "views": "/explore/views",
 }
 CHARTS = ("overview", "explore", "customer", "share", "lines", "many rows", "last month")
 SCREENS = [("light", 1440), ("dark", 1440), ("light", 390), ("dark", 390)]
@@ -305,3 +310,76 @@ def test_a_failed_card_is_an_alert_on_a_page_that_stays(browser: Browser, serve:
         expect(page.get_by_role("alert")).to_contain_text("Margin took too long.")
         expect(page.locator("#t-customers")).to_be_visible()
         assert violations(axe, page) == []
+
+
+def test_a_view_is_saved_and_found_again_by_keyboard(browser: Browser, serve: Callable, axe: Axe) -> None:  # type: ignore[type-arg]
+    with serve(FakeDesk()) as address, screen(browser) as (page, complaints):
+        visit(page, address + "/explore?by=model&provider=aws")
+        page.locator("summary", has_text="Save view").click()
+        assert violations(axe, page) == []
+        page.get_by_label("Name").fill("Only aws")
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/explore/views?saved=Only+aws")
+        expect(page.get_by_role("status").first).to_contain_text("Only aws is saved.")
+        assert violations(axe, page) == []
+        page.keyboard.press("Control+k")
+        page.keyboard.type("only")
+        expect(page.locator("#palette li.found a")).to_have_count(1)
+        page.keyboard.press("Enter")
+        page.wait_for_url("**provider=aws")
+        visit(page, address + "/explore/views")
+        page.get_by_role("button", name="Remove Only aws").click()
+        page.get_by_role("button", name="Save it again").click()
+        expect(page.locator("#t-views")).to_contain_text("Only aws")
+        assert complaints == []
+
+
+def test_a_command_is_copied_whole(browser: Browser, site: str) -> None:
+    with screen(browser) as (page, _):
+        page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+        visit(page, site + "/settings/unknown")
+        page.get_by_role("button", name="Copy mapping rules").click()
+        expect(page.locator(".toast")).to_have_text("Copied")
+        copied = page.evaluate("navigator.clipboard.readText()")
+        assert copied.startswith("rules:\n")
+        assert copied == page.locator("#mapping-rules").inner_text()
+
+
+LONG = "5f1c7b22-9d0e-5a41-8c3a-0b6e2d94c7aa:8d2e61f0-33b4-4c19-a7de-5b90f1c2e6d3_2019-05-31"
+
+
+class LongAccounts(FakeDesk):
+    """Account ids as Azure has them."""
+
+    def runs(self, *, limit: int = 100):
+        return [{**row, "account": LONG} for row in super().runs(limit=limit)]
+
+
+def test_a_long_account_id_is_short_to_the_eye_and_whole_in_the_copy(
+    browser: Browser, serve: Callable
+) -> None:  # type: ignore[type-arg]
+    with serve(LongAccounts()) as address, screen(browser) as (page, _):
+        visit(page, address + "/settings/health")
+        shown = page.locator("#t-runs .cut").first
+        box = shown.bounding_box()
+        assert box
+        assert box["width"] < 220
+        assert box["height"] < 30
+        assert shown.get_attribute("title") == LONG
+        assert shown.inner_text() == LONG
+        selected = page.evaluate(
+            "() => { const r = document.createRange(); r.selectNodeContents(document.querySelector('#t-runs .cut'));"
+            " const s = getSelection(); s.removeAllRanges(); s.addRange(r); return s.toString(); }"
+        )
+        assert selected == LONG
+
+
+def test_prices_are_found_by_a_part_of_a_name(browser: Browser, site: str) -> None:
+    with screen(browser) as (page, complaints):
+        visit(page, site + "/settings/prices")
+        page.get_by_label("Model").fill("opus-4-1")
+        page.keyboard.press("Enter")
+        page.wait_for_url("**q=opus-4-1**")
+        page.locator("#t-prices tbody a").first.click()
+        expect(page.locator("h1")).to_contain_text("opus-4-1")
+        assert complaints == []

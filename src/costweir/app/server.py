@@ -10,6 +10,7 @@ import socket
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 import uvicorn
@@ -31,6 +32,7 @@ from costweir.web.app import create_app
 
 if TYPE_CHECKING:
     from costweir.config import Settings
+    from costweir.prices.book import Book
 
 DRAIN_SECONDS = 10
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -158,8 +160,16 @@ def _web(desk: LocalDesk, *, settings: Settings, faces: Faces, keys: Keys, drain
         desk,
         routes=api_routes(desk, writes=writes, ready=ready, office=office),
         allowed_hosts=["*"] if faces.public and not settings.web.allowed_hosts else hosts,
+        book=cache(lambda: _book(settings)),
     )
     return Access(pages, keys=keys, open_reading=not faces.public, tokens=office.token)
+
+
+def _book(settings: Settings) -> Book:
+    """The price book under the operator's own prices."""
+    from costweir.prices.book import Book
+
+    return Book.load(overrides=[row.model_dump(mode="json", exclude_none=True) for row in settings.prices])
 
 
 def _uvicorn(app: ASGIApp) -> uvicorn.Config:

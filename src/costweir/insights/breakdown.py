@@ -41,15 +41,9 @@ def cost(row: Mapping[str, Cell], field: str) -> Decimal:
 
 def fold(answer: Answer, dimension: str, *, named: int) -> Breakdown:
     """Keeps the `named` largest members of `dimension` and sums the rest. `untagged` never hides in Other."""
-    field = cost_field(answer)
-    tagged: list[tuple[str, Decimal]] = []
-    untagged: Decimal | None = None
-    for row in answer.rows:
-        member, amount = str(row.get(dimension) or UNTAGGED), cost(row, field)
-        if member == UNTAGGED:
-            untagged = EXACT.add(untagged or ZERO, amount)
-        else:
-            tagged.append((member, amount))
+    amounts = by_member(answer, dimension)
+    untagged = amounts.pop(UNTAGGED, None)
+    tagged = list(amounts.items())
     tagged.sort(key=lambda item: (-item[1], item[0]))
     shown, rest = tagged[:named], tagged[named:]
     cut = Decimal(answer.other)

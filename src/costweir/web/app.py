@@ -5,7 +5,7 @@ Every reply carries the content security policy of the design: nothing inline, n
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from starlette.applications import Starlette
 from starlette.datastructures import Headers, MutableHeaders
@@ -17,8 +17,21 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from costweir.errors import NotFound
+from costweir.prices.book import Book
 from costweir.web.desk import Desk
-from costweir.web.pages import customers, explore, health, models, overview, palette, plans
+from costweir.web.pages import (
+    customers,
+    explore,
+    health,
+    models,
+    overview,
+    palette,
+    plans,
+    prices,
+    sources,
+    unknown,
+    views,
+)
 from costweir.web.pages.shell import Kit
 from costweir.web.problems import Internal, problem
 
@@ -37,11 +50,13 @@ LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 
 def create_app(
-    desk: Desk, *, routes: Sequence[BaseRoute] = (), allowed_hosts: Sequence[str] = LOOPBACK
-) -> Starlette:
+    desk: Desk, *, routes: Sequence[BaseRoute] = (), allowed_hosts: Sequence[str] = LOOPBACK,
+    book: Callable[[], Book] = Book.load,
+) -> Starlette:  # fmt: skip
     """The app over one desk. `routes` are mounted beside the pages; `allowed_hosts` are the names (no port)
-    that a request may be addressed to, `*` allows every name."""
-    kit = Kit(desk)
+    that a request may be addressed to, `*` allows every name. `book` gives the price book with the operator's own
+    prices."""
+    kit = Kit(desk, book)
     pages: list[BaseRoute] = [
         Route("/static/{digest}/{name}", kit.assets.serve),
         *overview.routes(kit),
@@ -49,7 +64,11 @@ def create_app(
         *plans.routes(kit),
         *models.routes(kit),
         *customers.routes(kit),
+        *views.routes(kit),
         *health.routes(kit),
+        *sources.routes(kit),
+        *prices.routes(kit),
+        *unknown.routes(kit),
         *palette.routes(kit),
     ]
     return Starlette(

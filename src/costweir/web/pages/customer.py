@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date
 from decimal import Decimal
 
 from starlette.requests import Request
@@ -11,8 +12,9 @@ from starlette.responses import Response
 from costweir.domain.answer import Answer
 from costweir.domain.answer import Cell as Value
 from costweir.domain.charge import UNTAGGED
+from costweir.domain.money import decimal_text
 from costweir.errors import NotFound
-from costweir.insights.breakdown import cost_field, fold
+from costweir.insights.breakdown import add, by_member, cost, cost_field, fold
 from costweir.queries.request import Request as Question
 from costweir.web import charts
 from costweir.web import format as fmt
@@ -21,8 +23,8 @@ from costweir.web.pages.asking import Answers
 from costweir.web.pages.limits import gauge, read_limits
 from costweir.web.pages.overview_head import Tile
 from costweir.web.pages.period import choices, read_days
-from costweir.web.pages.series import Meaning, Stack, buckets, named_members, provisional, stack
-from costweir.web.pages.shell import Frame, Kit, Now, json_link, provisional_from, read_sources
+from costweir.web.pages.series import Meaning, Stack, buckets, provisional, stack
+from costweir.web.pages.shell import Frame, Kit, Now, complete_days, json_link, provisional_from, read_sources
 from costweir.web.pages.table import Cell, Column, Row, Table, with_bars
 from costweir.web.pages.view import Days, View, explore_link, like_days
 
@@ -41,12 +43,15 @@ def build(kit: Kit, request: Request) -> Response:
     if now.empty:
         return kit.page(request, frame, now=now, context={"empty": True, "heading": title})
     days = read_days(kit, request, now)
-    found = _ask(kit, name, days)
+    sources = read_sources(kit, now.today)
+    compared = complete_days(days, sources)
+    found = _ask(kit, name, days, like_days(compared or days))
     models = found.need("models")
     if known is None and not models.rows and not _was_ever_billed(kit, name):
         raise NotFound(f"There is no customer {name!r}.", hint="See all customers under /customers.")
     parts = fold(models, "model", named=6)
-    stacked, time = _stack(kit, name, days, found, now=now)
+    open_from = provisional_from(sources, now.today)
+    stacked, time = _stack(name, days, found, ends=(open_from, now.today))
     limits = read_limits(kit.desk)
     limit, plan = limits.of(name), str((known or {}).get("plan") or "")
     total = Decimal(models.total)
@@ -55,7 +60,8 @@ def build(kit: Kit, request: Request) -> Response:
     )
     context = {
         "empty": False, "heading": title, "plan": limits.plans.get(plan, plan), "answer": models,
-        "tiles": _tiles(found, days, limit, now=now), "json_link": json_link(_spend(name, days, "model")),
+        "tiles": _tiles(found, limit, _delta(found, days, compared, now=now)), "sources": sources,
+        "json_link": json_link(_spend(name, days, "model")),
         "gauge": gauge(title, total, limit, currency=models.currency) if limit else None,
         "chart": chart, "keys": _keys(stacked), "hatched": any(one.provisional for one in stacked.series),
         "finding": _finding(title, models), "nothing": not models.rows and not parts.total,
@@ -75,44 +81,52 @@ def _spend(name: str, days: Days, *by: str) -> Question:
     return Question("spend", by, {"customer": (name,)}, days.first, days.until)
 
 
-def _ask(kit: Kit, name: str, days: Days) -> Answers:
+def _ask(kit: Kit, name: str, days: Days, before: Days) -> Answers:
     return kit.ask(
         {
             "models": _spend(name, days, "model"),
             "features": _spend(name, days, "feature"),
-            "days": _spend(name, days, "day"),
-            "before": _spend(name, like_days(days), "model"),
+            "per_day": _spend(name, days, "model", "day"),
+            "before": _spend(name, before, "model"),
             "margin": Question("margin", ("customer",), {"customer": (name,)}, days.first, days.until),
             "unit": Question("customers", ("customer",), {"customer": (name,)}, days.first, days.until),
         }
     )
 
 
-def _stack(kit: Kit, name: str, days: Days, found: Answers, *, now: Now) -> tuple[Stack, tuple[str, ...]]:
-    models = found.need("models")
-    parts = fold(models, "model", named=6)
-    where = {"customer": (name,), "model": named_members(parts) or ("none",)}
-    per_day = kit.ask({"per_day": Question("spend", ("model", "day"), where, days.first, days.until)}).need(
-        "per_day"
-    )
-    time = buckets(days, "day" if days.count <= 62 else "month", today=now.today)
-    late = provisional(time, provisional_from(read_sources(kit, now.today), now.today))
+def _stack(
+    name: str, days: Days, found: Answers, *, ends: tuple[date, date]
+) -> tuple[Stack, tuple[str, ...]]:
+    """The chart's series and their labels; `ends` are the first provisional day and today."""
+    parts, per_day = fold(found.need("models"), "model", named=6), found.need("per_day")
+    time = buckets(days, "day" if days.count <= 62 else "month", today=ends[1])
+    late = provisional(time, ends[0])
     shown = [member for member, _ in parts.named]
     links = {
         model: View(days, "feature", where={"customer": (name,), "model": (model,)}).url() for model in shown
     }
     count = "" if parts.others is None else f" ({fmt.plural(parts.others, 'model')})"
     meaning = Meaning("model", charts.tokens("model", shown), {}, links, late, f"Other{count}")
-    return stack(parts, per_day, found.need("days"), time, meaning=meaning), time.labels
+    return stack(parts, per_day, per_day, time, meaning=meaning), time.labels
 
 
-def _tiles(found: Answers, days: Days, limit: Decimal | None, *, now: Now) -> list[Tile]:
+def _delta(found: Answers, days: Days, compared: Days | None, *, now: Now) -> str:
+    """The change of the complete days against like days, with both named where these are not all."""
+    if compared is None:
+        return "Not compared: no day has been delivered by all sources"
+    before, per_day = found.need("before"), by_member(found.need("per_day"), "day")
+    after = add(amount for day, amount in per_day.items() if day <= compared.last.isoformat())
+    base = like_days(compared)
+    words = fmt.days(base.first, base.last, today=now.today)
+    delta = fmt.delta(after, Decimal(before.total), base=words, currency=before.currency)
+    own = "" if compared == days else f"{fmt.days(compared.first, compared.last, today=now.today)}: "
+    return own + delta.text
+
+
+def _tiles(found: Answers, limit: Decimal | None, delta: str) -> list[Tile]:
     models = found.need("models")
     total, money = Decimal(models.total), models.currency
-    before = like_days(days)
-    base = fmt.days(before.first, before.last, today=now.today)
-    delta = fmt.delta(total, Decimal(found.need("before").total), base=base, currency=money)
-    tiles = [Tile("Cost", fmt.money(total, money, places=2), note=delta.text)]
+    tiles = [Tile("Cost", fmt.money(total, money, places=2), note=delta)]
     paid = found.maybe("margin")
     row = _only(paid)
     revenue = cells.number(row, "revenue_usd")
@@ -173,11 +187,14 @@ def _split(answer: Answer, dimension: str, name: str, days: Days) -> Table:
         member = str(row[dimension])
         href = explore_link(days, by=following, where={"customer": name, dimension: member})
         first = Cell(member, member, href=href, badge=member == UNTAGGED, mono=dimension == "model")
-        cost = cells.money(row[field], money, tone="strong")
+        paid = cells.money(row[field], money, tone="strong")
         rows.append(
-            (first, cost, Cell(bar="0%"), cells.share(row.get("share")), cells.count(row.get("tokens")))
+            (first, paid, Cell(bar="0%"), cells.share(row.get("share")), cells.count(row.get("tokens")))
         )
     rows = with_bars(rows, 2, [cells.number(row, field) for row in shown])
+    rest = Decimal(answer.other) + add(cost(row, field) for row in answer.rows[20:])
+    if rest:
+        rows.append((Cell("All others"), cells.money(decimal_text(rest), money), Cell(), Cell(), Cell()))
     total = (Cell("Total", "Total"), cells.money(answer.total, money), Cell(), Cell("100.0%", "1"), Cell())
     return Table(f"Cost by {dimension}", columns, tuple(rows), total)
 

@@ -74,7 +74,7 @@ def build(kit: Kit, request: Request) -> Response:
         "empty": False, "answer": answer, "table": table, "problems": found.problems, "revenue": revenue,
         "total": fmt.money(Decimal(answer.total), answer.currency, places=2), "count": len(answer.rows),
         "cut": Decimal(answer.other) != 0, "json_link": json_link(question),
-        "explore": explore_link(days, by="customer"), **choices(PATH, days, now=now, sort=sort),
+        "explore": f"{explore_link(days, by='customer')}&rows=25", **choices(PATH, days, now=now, sort=sort),
     }  # fmt: skip
     return kit.page(request, frame, now=now, context=context)
 

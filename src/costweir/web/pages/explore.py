@@ -24,6 +24,8 @@ from costweir.web.pages.shell import (
     Frame,
     Kit,
     Now,
+    Source,
+    complete_days,
     json_link,
     last_day,
     month_days,
@@ -55,11 +57,15 @@ def routes(kit: Kit) -> list[BaseRoute]:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """The view with everything that was answered for it."""
+    """The view with everything that was answered for it. `compared` are its complete days; only these are compared
+    with `days_before`. `like` answers them where they are not all."""
 
     view: View
+    sources: tuple[Source, ...]
+    compared: Days
     days_before: Days
     now: Answer
+    like: Answer | None
     before: Answer | None
     parts: Breakdown
     names: Mapping[str, str]
@@ -78,7 +84,7 @@ def build(kit: Kit, request: Request) -> Response:
     if now.empty:
         frame = Frame("explore.html", "Explore", "explore", (("Explore", ""),))
         return kit.page(request, frame, now=now, context={"empty": True})
-    asked = _ask(kit, view)
+    asked = _ask(kit, view, read_sources(kit, now.today))
     title = _title(asked)
     if not asked.now.rows:
         return _nothing(kit, request, asked, now=now, dimensions=dimensions)
@@ -87,7 +93,12 @@ def build(kit: Kit, request: Request) -> Response:
     if kind in ("csv", "md"):
         name = f"spend-by-{view.by}-{view.days.first}-to-{view.days.last}"
         return kit.export(replace(shown.table, title=title), kind=kind, name=name, now=now)
-    context = {"empty": False, "nothing": None, **shown.context, **_frame_context(asked, now, dimensions)}
+    context = {
+        "empty": False,
+        "nothing": None,
+        **shown.context,
+        **_frame_context(kit, asked, now, dimensions),
+    }
     frame = Frame("explore.html", title, "explore", _crumbs(asked), charts=True)
     return kit.page(request, frame, now=now, context=context)
 
@@ -102,7 +113,7 @@ class Drawn:
 
 def _draw(kit: Kit, asked: Asked, now: Now) -> Drawn:
     """The series over time: the chart names six members, the table as many as the view wants."""
-    view, found, known = asked.view, kit.ask(_by_time(asked)), read_sources(kit, now.today)
+    view, found, known = asked.view, kit.ask(_by_time(asked)), asked.sources
     time = buckets(view.days, view.per, today=now.today)
     meaning = _meaning(asked, time_provisional=provisional(time, provisional_from(known, now.today)))
     members, whole = found.need("members"), found.need("whole")
@@ -118,9 +129,7 @@ def _draw(kit: Kit, asked: Asked, now: Now) -> Drawn:
         mark=view.mark,
         before=align(totals, len(time.labels)),
     )
-    table = explore_table(
-        _part(asked, meaning), listed.series, before=asked.before, base=_base(asked, now), today=now.today
-    )
+    table = explore_table(_part(asked, meaning), listed.series, before=asked.before, base=_base(asked, now))
     context = {
         "chart": chart,
         "finding": _finding(asked, stacked.totals, time.labels),
@@ -156,11 +165,14 @@ def _question(view: View, days: Days, by: tuple[str, ...], *, question: str = "s
     )
 
 
-def _ask(kit: Kit, view: View) -> Asked:
-    before_days = like_days(view.days, weeks=view.per == "week")
+def _ask(kit: Kit, view: View, sources: tuple[Source, ...]) -> Asked:
+    compared = complete_days(view.days, sources)
+    before_days = like_days(compared or view.days, weeks=view.per == "week")
     wanted = {"now": _question(view, view.days, (view.by,), question=TABLE)}
-    if view.vs != "none":
+    if view.vs != "none" and compared is not None:
         wanted["before"] = _question(view, before_days, (view.by,), question=TABLE)
+        if compared != view.days:
+            wanted["like"] = _question(view, compared, (view.by,), question=TABLE)
     found = kit.ask(wanted)
     answer = found.need("now")
     names: dict[str, str] = {}
@@ -168,7 +180,9 @@ def _ask(kit: Kit, view: View) -> Asked:
         names = {str(known["id"]): str(known.get("name") or known["id"]) for known in kit.desk.customers()}
     parts = fold(answer, view.by, named=view.rows)
     before = found.maybe("before")
-    return Asked(view, before_days, answer, before if before and before.rows else None, parts, names)
+    before = before if before and before.rows else None
+    like = found.maybe("like") if before else None
+    return Asked(view, sources, compared or view.days, before_days, answer, like, before, parts, names)
 
 
 def _by_time(asked: Asked) -> dict[str, Question]:
@@ -206,7 +220,7 @@ def _other(parts: Breakdown, dimension: str) -> str:
 
 
 def _part(asked: Asked, meaning: Meaning) -> Part:
-    return Part(asked.now, asked.parts, meaning, _label(asked.view.by), asked.view.sort)
+    return Part(asked.now, asked.parts, meaning, _label(asked.view.by), asked.view.sort, asked.like)
 
 
 def _label(dimension: str) -> str:
@@ -217,11 +231,11 @@ def _title(asked: Asked) -> str:
     return f"Spend by {_label(asked.view.by)}"
 
 
-def _base(asked: Asked, now: Now) -> tuple[str, str]:
-    days, before = asked.view.days, asked.days_before
-    return fmt.days(days.first, days.last, today=now.today), fmt.days(
-        before.first, before.last, today=now.today
-    )
+def _base(asked: Asked, now: Now) -> tuple[str, str, str]:
+    """In words: the days of the view, those that are compared, and those they are compared with."""
+    ranges = (asked.view.days, asked.compared, asked.days_before)
+    shown = [fmt.days(days.first, days.last, today=now.today) for days in ranges]
+    return shown[0], shown[1], shown[2]
 
 
 def _filters(asked: Asked) -> list[dict[str, str]]:
@@ -258,18 +272,23 @@ def _finding(asked: Asked, totals: tuple[Decimal, ...], labels: tuple[str, ...])
     return f"{_title(asked)} per {asked.view.per}. {first}{peak}The table below has every value."
 
 
-def _frame_context(asked: Asked, now: Now, dimensions: tuple[str, ...]) -> dict[str, object]:
+def _frame_context(kit: Kit, asked: Asked, now: Now, dimensions: tuple[str, ...]) -> dict[str, object]:
     view, answer = asked.view, asked.now
     total = Decimal(answer.total)
-    now_text, before_text = _base(asked, now)
+    now_text, like_text, before_text = _base(asked, now)
     delta = None
     if asked.before is not None:
-        delta = fmt.delta(total, Decimal(asked.before.total), base=before_text, currency=answer.currency)
+        after = Decimal((asked.like or answer).total)
+        delta = fmt.delta(after, Decimal(asked.before.total), base=before_text, currency=answer.currency)
     query = view.url("").lstrip("/")
     choices = [name for name in dimensions if name not in TIME]
     return {
         "heading": _title(asked), "view": view, "answer": answer, "delta": delta,
         "total": fmt.money(total, answer.currency), "range": now_text, "base": before_text,
+        "compared": f"{like_text}: " if asked.like else "",
+        "uncompared": f"nothing loaded for {before_text}"
+        if complete_days(view.days, asked.sources)
+        else "not compared, because no day of it has been delivered by all sources",
         "chips": _filters(asked),
         "json_link": json_link(_question(view, view.days, (view.by,), question=TABLE)),
         "groups": [
@@ -280,6 +299,7 @@ def _frame_context(asked: Asked, now: Now, dimensions: tuple[str, ...]) -> dict[
         "bases": [(name, replace(view, basis=name).url(), name == answer.basis) for name in BASES],
         "compare": {name: replace(view, vs=name).url() for name in ("prev", "none")},
         "ranges": _ranges(view, now), "dimensions": [(name, _label(name)) for name in choices],
+        "form_token": kit.forms.token, "here": view.url(),
         "clear": replace(view, where={}, unknown=()).url(),
         "unknown": [(name, value, _drop_unknown(view, name).url()) for name, value in view.unknown],
         "csv": f"/explore.csv{query}", "md": f"/explore.md{query}",
@@ -328,6 +348,6 @@ def _nothing(kit: Kit, request: Request, asked: Asked, *, now: Now, dimensions: 
         "amount": fmt.money(most, asked.now.currency),
         "drop": view.without(worst).url() if worst else "",
     }
-    context = {"empty": False, "nothing": nothing, **_frame_context(asked, now, dimensions)}
+    context = {"empty": False, "nothing": nothing, **_frame_context(kit, asked, now, dimensions)}
     frame = Frame("explore.html", _title(asked), "explore", _crumbs(asked))
     return kit.page(request, frame, now=now, context=context)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
 from decimal import Decimal
 
 from costweir.domain.answer import Answer
@@ -19,13 +18,15 @@ from costweir.web.pages.table import Cell, Column, Row, Table, sort_rows, spark,
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What the table shows: answer, named members, their meaning, the dimension in words, the order."""
+    """What the table shows: answer, named members, their meaning, the dimension in words, the order; `like` is the
+    answer over the days that are compared, where these are not all."""
 
     answer: Answer
     parts: Breakdown
     meaning: Meaning
     label: str
     sort: str
+    like: Answer | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +35,15 @@ class _Line:
     amount: Decimal
     tokens: Decimal
     before: Decimal
+    like: Decimal
     unit: str = ""
 
 
 def explore_table(
-    part: Part, series: Sequence[charts.Series], *, before: Answer | None, base: tuple[str, str], today: date
+    part: Part, series: Sequence[charts.Series], *, before: Answer | None, base: tuple[str, str, str]
 ) -> Table:
-    """Named members, Other, untagged, total. Columns of the earlier period are left out without one."""
+    """Named members, Other, untagged, total. `base` names the days shown, compared and compared with; columns of the
+    earlier period are left out without one."""
     lines = _lines(part, before)
     places = fmt.money_places([line.amount for line in lines])
     columns = _columns(part, base, compared=before is not None)
@@ -52,7 +55,7 @@ def explore_table(
     rows = with_bars(rows, 2, [line.amount for line in lines])
     ordered = sort_rows(rows, columns, part.sort) if part.sort else tuple(rows)
     return Table(
-        title=f"Spend by {part.label}, {base[0]}" + (f" against {base[1]}" if before else ""),
+        title=f"Spend by {part.label}, {base[0]}" + (f" against {base[2]}" if before else ""),
         columns=columns,
         rows=ordered,
         total=_total(part, lines, before),
@@ -63,23 +66,33 @@ def explore_table(
 def _lines(part: Part, before: Answer | None) -> list[_Line]:
     tokens = _tokens(part.answer, part.meaning.dimension)
     was = by_member(before, part.meaning.dimension) if before else {}
+    same = by_member(part.like, part.meaning.dimension) if part.like else None
     units = {str(row.get(part.meaning.dimension)): row.get("cost_per_1k_tokens") for row in part.answer.rows}
-    named = [
-        _Line(name, amount, tokens.get(name, ZERO), was.get(name, ZERO), str(units.get(name) or ""))
+    lines = [
+        _Line(
+            name, amount, tokens.get(name, ZERO), was.get(name, ZERO),
+            amount if same is None else same.get(name, ZERO), str(units.get(name) or ""),
+        )
         for name, amount in part.parts.named
-    ]
-    lines = list(named)
-    shown = {line.member for line in named} | {UNTAGGED}
+    ]  # fmt: skip
+    shown = {line.member for line in lines} | {UNTAGGED}
     other_tokens = add(count for name, count in tokens.items() if name not in shown)
     other_before = add(amount for name, amount in was.items() if name not in shown)
     if before is not None:
         other_before += Decimal(before.other)
     if part.parts.other or part.parts.others or other_before:
-        lines.append(_Line("", part.parts.other, other_tokens, other_before))
+        other_like = part.parts.other
+        if part.like is not None and same is not None:
+            other_like = add(amount for name, amount in same.items() if name not in shown)
+            other_like += Decimal(part.like.other)
+        lines.append(_Line("", part.parts.other, other_tokens, other_before, other_like))
     if part.parts.untagged is not None or UNTAGGED in was:
         amount = part.parts.untagged or ZERO
         unit = str(units.get(UNTAGGED) or "")
-        lines.append(_Line(UNTAGGED, amount, tokens.get(UNTAGGED, ZERO), was.get(UNTAGGED, ZERO), unit))
+        like = amount if same is None else same.get(UNTAGGED, ZERO)
+        lines.append(
+            _Line(UNTAGGED, amount, tokens.get(UNTAGGED, ZERO), was.get(UNTAGGED, ZERO), like, unit)
+        )
     return lines
 
 
@@ -91,7 +104,7 @@ def _tokens(answer: Answer, dimension: str) -> Mapping[str, Decimal]:
     return found
 
 
-def _columns(part: Part, base: tuple[str, str], *, compared: bool) -> tuple[Column, ...]:
+def _columns(part: Part, base: tuple[str, str, str], *, compared: bool) -> tuple[Column, ...]:
     cost = f"{part.answer.basis}_cost_{part.answer.currency.lower()}"
     columns = [
         Column(part.label.capitalize(), part.meaning.dimension, numeric=False, sort="name"),
@@ -99,9 +112,12 @@ def _columns(part: Part, base: tuple[str, str], *, compared: bool) -> tuple[Colu
         Column("Share as a bar", numeric=False, wide=True, silent=True),
         Column("Share", "share", sort="share"),
     ]
+    if compared and part.like is not None:
+        hint = "The days that all sources have delivered; these are compared"
+        columns.append(Column(base[1], f"{cost}_compared", sort="like", hint=hint))
     if compared:
         columns += [
-            Column(base[1], f"{cost}_before", sort="before"),
+            Column(base[2], f"{cost}_before", sort="before"),
             Column("Change", "change", sort="change"),
             Column("in %", "change_percent", sort="percent"),
         ]
@@ -132,7 +148,7 @@ def _row(line: _Line, part: Part, places: int, *, trend: Sequence[Decimal], comp
         Cell(fmt.money(line.amount, money, places=places), decimal_text(line.amount), tone="strong"),
         Cell(tone=token, bar="0%"),
         _share(line.amount, part.parts.total),
-        *_compared(line.amount, line.before, money, places if compared else None),
+        *_compared((line.like, line.before), money, places if compared else None, partly=bool(part.like)),
         _count(line.tokens),
         _unit(line.unit, money),
         Cell(spark=path, dot=dot),
@@ -145,15 +161,21 @@ def _share(part: Decimal, whole: Decimal) -> Cell:
     return Cell(fmt.percent(part, whole), raw, tone="muted")
 
 
-def _compared(amount: Decimal, before: Decimal, money: str, places: int | None) -> list[Cell]:
+def _compared(
+    pair: tuple[Decimal, Decimal], money: str, places: int | None, *, partly: bool
+) -> list[Cell]:
+    """The cells of a comparison; `partly` when its days are not those of the first column."""
     if places is None:
         return []
+    amount, before = pair
     percent = fmt.change_percent(amount, before)
     raw = (
         decimal_text(((amount - before) / abs(before) * 100).quantize(Decimal("0.000001"))) if percent else ""
     )
     reason = "" if percent else "The base is under 1, where a percentage says nothing"
+    own = [Cell(fmt.money(amount, money, places=places), decimal_text(amount))] if partly else []
     return [
+        *own,
         Cell(fmt.money(before, money, places=places), decimal_text(before)),
         Cell(fmt.signed(amount - before, money, places=places), decimal_text(amount - before)),
         Cell(percent or fmt.NOTHING, raw, title=reason),
@@ -176,7 +198,8 @@ def _total(part: Part, lines: Sequence[_Line], before: Answer | None) -> Row:
     money, total = part.answer.currency, part.parts.total
     compared: list[Cell] = []
     if before is not None:
-        compared = _compared(total, Decimal(before.total), money, 2)
+        pair = (Decimal((part.like or part.answer).total), Decimal(before.total))
+        compared = _compared(pair, money, 2, partly=bool(part.like))
     tokens = add(line.tokens for line in lines)
     return (
         Cell("Total", "Total"),

@@ -35,7 +35,7 @@ def routes(kit: Kit) -> list[BaseRoute]:
 def build(kit: Kit, request: Request) -> Response:
     """Sources first, then what waits: quarantine, unknown SKUs, untagged; then the runs."""
     now = kit.now()
-    frame = Frame("health.html", "Data health", "settings", (("Data health", ""),))
+    frame = Frame("health.html", "Data health", "settings", (("Settings", PATH), ("Data health", "")))
     runs = kit.desk.runs(limit=30)
     if now.empty and not runs:
         return kit.page(request, frame, now=now, context={"empty": True})
@@ -57,10 +57,10 @@ def build(kit: Kit, request: Request) -> Response:
     unknown, untagged = found.maybe("unknown"), found.maybe("untagged")
     context = {
         "empty": False, "answer": health, "sources": known, "table": sources, "problems": found.problems,
-        "tiles": _tiles(health, unknown, found.maybe("nobody"), now, sources=known), "runs": _runs(runs, now),
+        "tiles": _tiles(health, unknown, found.maybe("nobody"), now, sources=known), "runs": runs_table(runs, now),
         "csv": f"{PATH}.csv",
         "md": f"{PATH}.md", "quarantine": _quarantine(quarantine) if quarantine else None,
-        "unknown": _unknown(unknown, now) if unknown and unknown.rows else None,
+        "unknown": unknown_table(unknown, now) if unknown and unknown.rows else None,
         "untagged": _untagged(untagged) if untagged and untagged.rows else None,
         "late": _late(health, now),
     }  # fmt: skip
@@ -113,7 +113,7 @@ def _sources(health: Answer, now: Now) -> Table:
                 Cell(str(row["provider"]), str(row["provider"]), swatch=str(row["provider"])),
                 Cell(str(row["account"]), str(row["account"]), mono=True, wrap=True),
                 Cell(state, state, badge=True, tone="warn" if late else "info" if sample else "ok"),
-                _last_day(row.get("complete_to"), now),
+                last_day(row.get("complete_to"), now),
                 Cell(
                     fmt.instant(str(row.get("last_load") or ""), today=now.today),
                     str(row.get("last_load") or ""),
@@ -133,11 +133,11 @@ def _sources(health: Answer, now: Now) -> Table:
 def _late(health: Answer, now: Now) -> list[tuple[str, str, str]]:
     rows = [row for row in health.rows if row.get("late")]
     return [
-        (str(row["source"]), str(row["account"]), _last_day(row.get("complete_to"), now).text) for row in rows
+        (str(row["source"]), str(row["account"]), last_day(row.get("complete_to"), now).text) for row in rows
     ]
 
 
-def _last_day(value: Value, now: Now) -> Cell:
+def last_day(value: Value, now: Now) -> Cell:
     """The last delivered day; the CSV keeps the catalogue's first day that is not."""
     if not value:
         return Cell(fmt.NOTHING)
@@ -150,7 +150,8 @@ def _lines(value: object) -> Cell:
     return Cell(f"{number:,}", str(number))
 
 
-def _runs(runs: Sequence[Record], now: Now) -> Table:
+def runs_table(runs: Sequence[Record], now: Now) -> Table:
+    """The log of loads."""
     columns = (
         Column("Started", "started_at", numeric=False), Column("Source", "source", numeric=False),
         Column("Account", "account", numeric=False), Column("Period", "period", numeric=False),
@@ -210,7 +211,8 @@ def _quarantine(rows: Sequence[Record]) -> Table:
     return Table("Lines in quarantine", columns, tuple(found))
 
 
-def _unknown(answer: Answer, now: Now) -> Table:
+def unknown_table(answer: Answer, now: Now) -> Table:
+    """Lines of AI services that no mapping rule knows; they add up to the answer."""
     field = cost_field(answer)
     columns = (
         Column("Provider", "provider", numeric=False), Column("Service", "service", numeric=False),
@@ -229,6 +231,9 @@ def _unknown(answer: Answer, now: Now) -> Table:
         )
         for row in answer.rows
     )
+    if Decimal(answer.other):
+        rest = cells.money(answer.other, answer.currency)
+        rows = (*rows, (Cell("All others"), *(Cell() for _ in range(5)), rest))
     total = (
         *(Cell("Total" if place == 0 else "") for place in range(6)),
         cells.money(answer.total, answer.currency),

@@ -55,7 +55,8 @@ def build(kit: Kit, request: Request) -> Response:
         whole = replace(_merged(tables["cost"], tables["tokens"]), title=title)
         return kit.export(whole, kind=kind, name=f"models-{days.first}-to-{days.last}", now=now)
     context = {
-        "empty": False, "answer": answer, "tables": tables, "problems": found.problems,
+        "empty": False, "cut": Decimal(answer.other) != 0, "explore": f"{explore_link(days, by='model')}&rows=25",
+        "answer": answer, "tables": tables, "problems": found.problems,
         "json_link": json_link(question), **choices(PATH, days, now=now, sort=sort),
         "total": fmt.money(Decimal(answer.total), answer.currency, places=2), "count": len(answer.rows),
     }  # fmt: skip
@@ -85,7 +86,7 @@ def _costs(answer: Answer, days: Days, sort: str) -> Table:
             hint="Over the lines that are billed in tokens",
         ),
         *(Column(title, f"{name}_cost", sort=name) for name, title in _CLASSES),
-        Column("Not in tokens", "other_cost", sort="other", hint="Images, hours, capacity and fees"),
+        Column("Other", "other_cost", sort="other", hint="Embeddings, images, hours, capacity and fees"),
         Column("Customers", "customers", sort="customers"),
     )
     rows: list[Row] = []
@@ -119,7 +120,6 @@ def _tokens(answer: Answer, days: Days, sort: str) -> Table:
         *(Column(title, f"{name}_tokens", sort=f"{name}_tokens") for name, title in _CLASSES),
         Column("Input per 1K", "input_cost_per_1k_tokens", sort="unit_in"),
         Column("Output per 1K", "output_cost_per_1k_tokens", sort="unit_out"),
-        Column("Active days", "active_days", sort="days", hint="Days with at least one line"),
     )
     rows: list[Row] = []
     for first, row in zip(_first(answer, days), answer.rows, strict=True):
@@ -130,7 +130,6 @@ def _tokens(answer: Answer, days: Days, sort: str) -> Table:
                 *(cells.count(row.get(f"{name}_tokens")) for name, _ in _CLASSES),
                 cells.per_thousand(row.get("input_cost_per_1k_tokens"), money),
                 cells.per_thousand(row.get("output_cost_per_1k_tokens"), money),
-                cells.count(row.get("active_days")),
             )
         )
     return Table("Tokens by model", columns, sort_rows(rows, columns, sort), sorted_by=sort)

@@ -10,21 +10,23 @@ from decimal import Decimal
 from costweir.domain.answer import Answer
 from costweir.domain.charge import UNKNOWN
 from costweir.domain.period import Month
-from costweir.insights.breakdown import Breakdown, by_member, fold
+from costweir.insights.breakdown import Breakdown, add, by_member, cost, cost_field, fold
 from costweir.insights.forecast import Forecast, NotYet, forecast
+from costweir.queries.coverage import RESTATED_DAYS
 from costweir.queries.request import Request as Question
 from costweir.web import format as fmt
 from costweir.web.pages.asking import Answers
 from costweir.web.pages.limits import Limits, read_limits
 from costweir.web.pages.shell import (
+    HEALTH,
     Kit,
     Now,
     Source,
+    complete_days,
     complete_until,
-    last_day,
     month_days,
     provisional_from,
-    read_sources,
+    sources_of,
 )
 from costweir.web.pages.view import Days, like_days
 
@@ -34,12 +36,14 @@ PRICED = ("provider", "model", "token_class")
 
 @dataclass(frozen=True, slots=True)
 class MonthToDate:
-    """One month as far as it has come, with everything answered for it."""
+    """One month as far as it has come, with everything answered for it. `compared` are the complete ones of its
+    `days`, and `before` the days they are compared with."""
 
     now: Now
     days: Days
     before: Days
     month: Month
+    compared: Days | None
     found: Answers
     daily: Mapping[date, Decimal]
     forecast: Forecast | NotYet
@@ -50,8 +54,8 @@ class MonthToDate:
 
     @property
     def spend(self) -> Answer:
-        """The month by provider: its total is the tile."""
-        return self.found.need("providers")
+        """The month by provider, model and day: its total is the tile."""
+        return self.found.need("by_day")
 
     @property
     def total(self) -> Decimal:
@@ -74,41 +78,65 @@ class MonthToDate:
         return isinstance(self.forecast, Forecast) and not self.forecast.cone
 
     @property
+    def is_open(self) -> bool:
+        """True while the invoice of the month is open, so that any of its days may be restated."""
+        return self.now.today < self.month.following.first + timedelta(days=RESTATED_DAYS)
+
+    @property
     def base(self) -> str:
         """The period compared with, in words."""
         return fmt.days(self.before.first, self.before.last, today=self.now.today)
 
+    @property
+    def compared_text(self) -> str:
+        """The days that are compared, where these are not all; else nothing."""
+        if self.compared in (None, self.days):
+            return ""
+        return fmt.days(self.compared.first, self.compared.last, today=self.now.today)
+
+    @property
+    def unknown(self) -> Decimal:
+        """What was billed for models that nobody recognises."""
+        field = cost_field(self.spend)
+        return add(cost(row, field) for row in self.spend.rows if row.get("model") == UNKNOWN)
+
 
 def gather(kit: Kit, now: Now, month: Month | None) -> MonthToDate:
-    """Asks everything about `month`, by default the month of the last day that has a charge."""
-    days = month_days(now, str(month) if month else "", last=last_day(kit, now))
+    """Asks everything about `month`, by default the month of the last day that has a charge. At most eight
+    questions: the first two say which days the others are about."""
+    start = ((month or Month.parse(max(now.months))).first - timedelta(days=400)).replace(day=1)
+    early = kit.ask({"daily": Question("spend", by=("day",), since=start), "sources": HEALTH})
+    sources = sources_of(early.maybe("sources"), now.today)
+    daily = {date.fromisoformat(day): amount for day, amount in by_member(early.need("daily"), "day").items()}
+    days = month_days(now, str(month) if month else "", last=min(max(daily, default=now.today), now.today))
     shown = Month.of(days.first)
-    before = like_days(days)
-    start = (shown.first - timedelta(days=400)).replace(day=1)
-    unknown = {"model": (UNKNOWN,)}
-    found = kit.ask(
-        {
-            "daily": Question("spend", by=("day",), since=start, until=shown.following.first),
-            "by_day": asked(days, "provider", "day"),
-            "providers": asked(days, "provider"),
-            "lines": asked(days, *PRICED),
-            "lines_before": asked(before, *PRICED),
-            "customers": asked(days, "customer"),
-            "customers_before": asked(before, "customer"),
-            "unknown": asked(days, "provider", where=unknown),
-        }
-    )
-    known_sources = read_sources(kit, now.today)
-    daily = {date.fromisoformat(day): amount for day, amount in by_member(found.need("daily"), "day").items()}
-    known_until = min(complete_until(known_sources) or days.until, days.until)
+    compared = complete_days(days, sources)
+    before = like_days(compared or days)
+    later = kit.ask(_questions(days, compared, before))
+    daily = {day: amount for day, amount in daily.items() if day < shown.following.first}
+    known_until = min(complete_until(sources) or days.until, days.until)
     names = {str(known["id"]): str(known.get("name") or known["id"]) for known in kit.desk.customers()}
     return MonthToDate(
-        now, days, before, shown, found, daily,
+        now, days, before, shown, compared, Answers({**early.found, **later.found}), daily,
         forecast(daily, complete_until=known_until, month=shown), read_limits(kit.desk), names,
-        fold(found.need("customers"), "customer", named=5), known_sources,
+        fold(later.need("customers"), "customer", named=5), sources,
     )  # fmt: skip
 
 
-def asked(days: Days, *by: str, where: Mapping[str, tuple[str, ...]] | None = None) -> Question:
+def _questions(days: Days, compared: Days | None, before: Days) -> dict[str, Question]:
+    found = {"by_day": asked(days, "provider", "model", "day"), "customers": asked(days, "customer")}
+    if compared is None:
+        return found
+    found |= {
+        "lines": asked(compared, *PRICED),
+        "lines_before": asked(before, *PRICED),
+        "customers_before": asked(before, "customer"),
+    }
+    if compared != days:
+        found["customers_compared"] = asked(compared, "customer")
+    return found
+
+
+def asked(days: Days, *by: str) -> Question:
     """Spend of some days by some dimensions."""
-    return Question("spend", by=by, where=where or {}, since=days.first, until=days.until)
+    return Question("spend", by=by, since=days.first, until=days.until)

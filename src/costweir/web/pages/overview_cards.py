@@ -55,26 +55,29 @@ class Changed:
 
 
 def changed(data: MonthToDate) -> Changed | None:
-    """None while there is nothing before to compare with."""
+    """None while there is nothing before to compare with, or no day is complete."""
+    if data.compared is None:
+        return None
     before, after = data.found.need("lines_before"), data.found.need("lines")
     if not before.rows:
         return None
+    now = "customers" if data.compared == data.days else "customers_compared"
     found = explain(_lines(before), _lines(after))
     parts = found.drivers
     down = max((-amount for _, amount in parts if amount < 0), default=Decimal(0))
     up = max((amount for _, amount in parts if amount > 0), default=Decimal(0))
     span = (down + up) or Decimal(1)
     zero = down / span * 96 + 2
-    top = next(iter(movers(_customers(data, "customers_before"), _customers(data, "customers"))), None)
+    top = next(iter(movers(_customers(data, "customers_before"), _customers(data, now))), None)
     return Changed(
-        base=data.base,
+        base=f"{data.compared_text} against {data.base}" if data.compared_text else f"Against {data.base}",
         change=fmt.signed(found.change, data.currency),
         drivers=tuple(_driver(name, amount, data, zero=zero, span=span) for name, amount in parts),
         zero=f"{zero:.1f}%",
         mover=_name(top.member[0], data) if top else "",
-        mover_href=explore_link(data.days, by="model", where={"customer": top.member[0]}) if top else "",
+        mover_href=explore_link(data.compared, by="model", where={"customer": top.member[0]}) if top else "",
         mover_amount=fmt.signed(top.change, data.currency) if top else "",
-        href=explore_link(data.days, by="model"),
+        href=explore_link(data.compared, by="model"),
     )
 
 
@@ -165,7 +168,6 @@ class Fact:
 def completeness(data: MonthToDate) -> tuple[Fact, ...]:
     """Each gap with its size; a gap of nothing is said as well."""
     untagged = data.customers.untagged or Decimal(0)
-    unknown = data.found.maybe("unknown")
     known = data.sources
     late = [source.name for source in known if source.late]
     quarantined = sum(item.rows for item in data.spend.excluded if item.reason == "quarantined")
@@ -174,11 +176,9 @@ def completeness(data: MonthToDate) -> tuple[Fact, ...]:
         Fact("Untagged", "no customer on the line", _money(untagged, data), fmt.percent(untagged, data.total),
              explore_link(data.days, by="service", where={"customer": UNTAGGED})),
     ]  # fmt: skip
-    if unknown is not None:
-        amount = Decimal(unknown.total)
-        href = explore_link(data.days, by="service", where={"model": "unknown"})
-        share = fmt.percent(amount, data.total)
-        facts.append(Fact("Unknown SKU", "counted, model not recognised", _money(amount, data), share, href))
+    share = fmt.percent(data.unknown, data.total)
+    said = "counted, model not recognised"
+    facts.append(Fact("Unknown SKU", said, _money(data.unknown, data), share, "/settings/unknown"))
     fresh = f"{len(known) - len(late)} of {len(known)}"
     said = f"{', '.join(late)} behind" if late else "all delivered alike"
     facts.append(Fact("Sources up to date", said, fresh, href="/settings/health"))
@@ -260,11 +260,9 @@ def _data_needs(data: MonthToDate) -> list[Need]:
         found.append(
             Need(3, title, "They could not be read and are in no total", "/settings/health#quarantine")
         )
-    unknown = data.found.maybe("unknown")
-    if unknown is not None and Decimal(unknown.total) != 0:
-        href = explore_link(data.days, by="service", where={"model": "unknown"})
-        why = f"{_money(Decimal(unknown.total), data)} counted, model not recognised"
-        found.append(Need(5, "A SKU is unknown", why, href, icon="info"))
+    if data.unknown != 0:
+        why = f"{_money(data.unknown, data)} counted, model not recognised"
+        found.append(Need(5, "A SKU is unknown", why, "/settings/unknown", icon="info"))
     untagged = data.customers.untagged or Decimal(0)
     if data.total and untagged / data.total > Decimal("0.05"):
         href = explore_link(data.days, by="service", where={"customer": UNTAGGED})

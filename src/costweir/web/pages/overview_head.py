@@ -58,19 +58,21 @@ def headline(data: MonthToDate) -> Headline:
 
 
 def _spent(data: MonthToDate) -> Tile:
-    before = Decimal(data.found.need("lines_before").total)
-    delta = fmt.delta(data.total, before, base=data.base, currency=data.currency)
-    share = f" ({delta.percent})" if delta.percent else ""
     label = "The month" if data.is_over else "Month to date"
-    if not data.found.need("lines_before").rows:
-        return Tile(
-            label, fmt.money(data.total, data.currency, places=2), note=f"Nothing is loaded for {data.base}"
-        )
+    value = fmt.money(data.total, data.currency, places=2)
+    if data.compared is None:
+        return Tile(label, value, note="Not compared: no day has been delivered by all sources")
+    before = data.found.need("lines_before")
+    if not before.rows:
+        return Tile(label, value, note=f"Nothing is loaded for {data.base}")
+    after = Decimal(data.found.need("lines").total)
+    delta = fmt.delta(after, Decimal(before.total), base=data.base, currency=data.currency)
+    share = f" ({delta.percent})" if delta.percent else ""
     return Tile(
         label,
-        fmt.money(data.total, data.currency, places=2),
+        value,
         strong=f"{delta.arrow} {delta.amount.lstrip('+' + fmt.MINUS)}{share}".strip(),
-        note=f"vs {data.base}",
+        note=f"{data.compared_text} vs {data.base}".strip(),
     )
 
 

@@ -1,4 +1,4 @@
-"""What the search box can jump to: customers and models, as JSON that is fetched when the box opens."""
+"""What the search box can jump to: customers, models and saved views, as JSON that is fetched when the box opens."""
 
 from __future__ import annotations
 
@@ -30,4 +30,8 @@ def build(kit: Kit, _: Request) -> Response:
     for row in answer.rows if answer else ():
         model = str(row.get("model"))
         rows.append({"title": model, "kind": "model", "href": f"/explore?by=customer&model={quote(model)}"})
+    rows += [
+        {"title": str(view["name"]), "kind": "saved view", "href": str(view["link"])}
+        for view in kit.desk.views()
+    ]
     return JSONResponse({"rows": rows}, headers={"Cache-Control": "no-cache"})

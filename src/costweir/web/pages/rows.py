@@ -49,6 +49,12 @@ def share(value: Value, *, tone: str = "muted") -> Cell:
     return Cell(fmt.NOTHING) if value is None else Cell(fmt.ratio(Decimal(str(value))), str(value), tone=tone)
 
 
+def percent(part: Value, whole: Value) -> str:
+    """A share of two amounts in words; nothing without a whole."""
+    total = Decimal(str(whole or 0))
+    return fmt.percent(Decimal(str(part or 0)), total) if total else ""
+
+
 def when(value: Value, today: date) -> Cell:
     """A day."""
     if not value:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -14,22 +14,27 @@ from urllib.parse import urlencode
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
+from costweir.domain.answer import Answer
 from costweir.errors import Error
+from costweir.prices.book import Book
+from costweir.queries.coverage import stated_lags
 from costweir.queries.request import Request as Question
 from costweir.web import format as fmt
 from costweir.web.desk import Desk
 from costweir.web.pages.asking import Asking
 from costweir.web.pages.assets import Assets
+from costweir.web.pages.forms import Fields, Forms, read_form
 from costweir.web.pages.table import Table, to_csv, to_markdown
 from costweir.web.pages.view import Days
 
-#: Clouds restate the last days even after they have delivered them.
-RESTATED_DAYS = 3
 #: A provider that is this far behind the newest is taken as no longer used.
 _STOPPED = timedelta(days=31)
+#: How far each provider has delivered.
+HEALTH = Question("data_health", by=("provider",))
 Build = Callable[["Kit", Request], Response]
 
 
@@ -47,13 +52,15 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """How far one provider has delivered; `day` is the first day that it has not."""
+    """How far one provider has delivered; `day` is the first day that it has not, `lag` how long the slowest
+    source may still add to a day."""
 
     name: str
     complete_to: str
     as_of: str
     late: bool
     day: date
+    lag: timedelta = timedelta(days=3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +80,9 @@ class Kit:
     """One per app."""
 
     desk: Desk
+    book: Callable[[], Book] = Book.load
     assets: Assets = field(default_factory=Assets)
+    forms: Forms = field(default_factory=Forms)
     ask: Asking = field(init=False)
     env: Environment = field(init=False)
 
@@ -140,6 +149,19 @@ class Kit:
 
         return handle
 
+    def receiver(self, change: Callable[[Kit, Fields], Response]) -> Callable[[Request], Awaitable[Response]]:
+        """An endpoint for a form: read, checked, then `change` in a worker thread, with its Error as a page."""
+
+        async def handle(request: Request) -> Response:
+            try:
+                fields = await read_form(request)
+                self.forms.check(request, fields)
+                return await run_in_threadpool(change, self, fields)
+            except Error as error:
+                return await run_in_threadpool(self.failure, request, error)
+
+        return handle
+
     def export(self, table: Table, *, kind: str, name: str, now: Now) -> Response:
         """The table as CSV or Markdown; sample data says so in its name and title."""
         stem = f"costweir-sample-data-{name}" if now.sample else f"costweir-{name}"
@@ -169,9 +191,19 @@ def last_day(kit: Kit, now: Now) -> date | None:
 
 
 def provisional_from(sources: tuple[Source, ...], today: date) -> date:
-    """The first day that may still change: not delivered by all yet, or so young that it is restated."""
-    restated = today - timedelta(days=RESTATED_DAYS)
-    return min(complete_until(sources) or restated, restated)
+    """The first provisional day: not delivered by all yet, or still within the lag of the slowest source."""
+    lag = max((source.lag for source in sources), default=stated_lags()["default"])
+    arriving = today - timedelta(days=-(-int(lag.total_seconds()) // 86_400))
+    return min(complete_until(sources) or arriving, arriving)
+
+
+def complete_days(days: Days, sources: tuple[Source, ...]) -> Days | None:
+    """The days of a range that every source has delivered, for comparing like with like; None when there is
+    none."""
+    until = complete_until(sources)
+    if until is None or until > days.last:
+        return days
+    return None if until <= days.first else Days(days.first, until - timedelta(days=1))
 
 
 def json_link(question: Question) -> str:
@@ -195,16 +227,24 @@ def read_sources(kit: Kit, today: date) -> tuple[Source, ...]:
     """Every provider with its last complete day, slowest first; the catalogue judges what is late. Empty when
     the catalogue cannot say: the frame of a page does not fail."""
     try:
-        answer = kit.desk.ask(Question("data_health", by=("provider",)))
+        return sources_of(kit.desk.ask(HEALTH), today)
     except Error:
         return ()
+
+
+def sources_of(answer: Answer | None, today: date) -> tuple[Source, ...]:
+    """The same from an answer to `HEALTH`; nothing without one."""
+    if answer is None:
+        return ()
+    lags = stated_lags()
+    lag = max((lags.get(name, lags["default"]) for name in answer.complete_to), default=lags["default"])
     found: list[Source] = []
     for row in answer.rows:
         if row.get("complete_to"):
             day = date.fromisoformat(str(row["complete_to"])[:10])
             shown = f"{fmt.day(day - timedelta(days=1), today=today)}, 24:00"
             loaded = fmt.instant(str(row.get("last_load") or ""), today=today)
-            found.append(Source(str(row["provider"]), shown, loaded, bool(row.get("late")), day))
+            found.append(Source(str(row["provider"]), shown, loaded, bool(row.get("late")), day, lag))
     return tuple(sorted(found, key=lambda source: (source.day, source.name)))
 
 

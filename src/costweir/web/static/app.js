@@ -106,7 +106,7 @@
   });
 
   // Keys. Dead inside fields and dialogs, and with a modifier.
-  const pages = { o: "/", e: "/explore", c: "/customers", m: "/customers/models", s: "/settings/health" };
+  const pages = { o: "/", e: "/explore", c: "/customers", m: "/customers/models", s: "/settings/health", p: "/settings/prices", v: "/explore/views" };
   const rows = () => $$("table[data-rows] tbody tr").filter((r) => $("a", r));
   const step = (by) => {
     const all = rows(), at = all.findIndex((r) => r.contains(document.activeElement));
