@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from costweir import config
 from costweir.control import Control, Customer
 from costweir.control.audit import START, Change
 from costweir.control.replies import Asked, Reply
@@ -124,6 +125,32 @@ def test_a_change_and_its_row_are_stored_together_or_not_at_all(control: Control
         control.audit.add(Change("admin", "customer.put", "customer:acme"))
     assert [row.id for row in control.customers()] == ["acme"]
     assert control.audit.verify().rows == 6
+
+
+def test_what_a_configuration_file_changes_is_in_the_chain_once(tmp_path: Path) -> None:
+    def settings(text: str) -> config.Settings:
+        file = tmp_path / "costweir.toml"
+        file.write_text(text, encoding="utf-8")
+        return config.load(path=file, environ={})
+
+    gold = 'plans = [{ id = "gold", price_usd = "1.50" }]'
+    first = gold + '\ncustomers = [{ id = "acme", plan = "gold" }, { id = "old" }]'
+    with Control.open(tmp_path / "new.db") as control:
+        control.sync(settings(first))
+        control.sync(settings(first))
+        control.sync(
+            settings(
+                'plans = [{ id = "gold", price_usd = "2.00" }]\ncustomers = [{ id = "acme", plan = "gold" }]'
+            )
+        )
+
+        rows = [(row.actor, row.action, row.subject) for row in reversed(control.audit.listed())]
+        assert rows == [
+            ("config", "plan.put", "plan:gold"), ("config", "customer.put", "customer:acme"),
+            ("config", "customer.put", "customer:old"), ("config", "plan.put", "plan:gold"),
+            ("config", "customer.delete", "customer:old"),
+        ]  # fmt: skip
+        assert control.audit.verify().ok
 
 
 def test_a_long_chain_is_walked_to_its_end(path: Path) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -413,6 +414,12 @@ def test_wrong_tokens_are_throttled_and_right_ones_still_pass(tmp_path: Path) ->
 # -- writes
 
 
+def made_by_hand(running: Site) -> list[dict[str, Any]]:
+    """The rows of the audit chain, newest first, without those of the configuration file."""
+    rows = running.get("/v1/audit", ADMIN).json["rows"]
+    return [row for row in rows if row["actor"] != "config"]
+
+
 def test_customers_plans_and_budgets_are_set_read_changed_and_removed(fresh: Site) -> None:
     for noun, name, body, more in (
         ("plan", "gold", {"price_usd": "199.00", "session_calls": 7}, {"price_usd": "249.00"}),
@@ -455,7 +462,7 @@ def test_what_the_configuration_file_sets_is_changed_there(fresh: Site) -> None:
     ):
         assert fresh.call("PUT", f"/v1/{path}", token=ADMIN, body=body).status == 409
         assert fresh.call("DELETE", f"/v1/{path}", token=ADMIN).status == 409
-    assert fresh.office.control.audit.verify().rows == 0
+    assert made_by_hand(fresh) == []
 
 
 def test_a_plan_has_to_exist_for_its_customers_and_stays_while_it_has_some(fresh: Site) -> None:
@@ -473,15 +480,18 @@ def test_every_change_is_in_the_chain_with_who_and_from_what_to_what(fresh: Site
     fresh.call("PUT", "/v1/plans/gold", token=ADMIN, body={"price_usd": "2"})
     fresh.call("DELETE", "/v1/plans/gold", token=ADMIN)
 
-    rows = fresh.get("/v1/audit", ADMIN).json["rows"]
-    assert [(row["seq"], row["actor"], row["action"], row["subject"]) for row in rows] == [
-        (3, "admin", "plan.delete", "plan:gold"), (2, "admin", "plan.put", "plan:gold"),
-        (1, token[0].id, "plan.put", "plan:gold"),
+    rows = made_by_hand(fresh)
+    assert [(row["actor"], row["action"], row["subject"]) for row in rows] == [
+        ("admin", "plan.delete", "plan:gold"), ("admin", "plan.put", "plan:gold"),
+        (token[0].id, "plan.put", "plan:gold"),
     ]  # fmt: skip
     assert [(row["before"] or {}).get("price_usd") for row in rows] == ["2", "1", None]
     assert [(row["after"] or {}).get("price_usd") for row in rows] == [None, "2", "1"]
     assert fresh.get("/v1/audit/verification", ADMIN).json["ok"] is True
-    assert [row["seq"] for row in fresh.get("/v1/audit?before=3&limit=1", ADMIN).json["rows"]] == [2]
+    newest = rows[0]["seq"]
+    assert [row["seq"] for row in fresh.get(f"/v1/audit?before={newest}&limit=1", ADMIN).json["rows"]] == [
+        newest - 1
+    ]
 
 
 def test_a_repeat_with_the_same_key_gets_the_same_reply_and_changes_nothing(fresh: Site) -> None:
@@ -498,7 +508,7 @@ def test_a_repeat_with_the_same_key_gets_the_same_reply_and_changes_nothing(fres
     other = put("k1", "3")
     assert (other.status, other.json["code"]) == (409, "conflict")
     assert put("k1", "3", fresh.token("finance")).status == 200
-    assert fresh.office.control.audit.verify().rows == 3
+    assert len(made_by_hand(fresh)) == 3
     for key in ("x" * 256, "a b", ""):
         assert put(key, "1").status == 400
 
@@ -519,7 +529,7 @@ def test_the_same_key_at_the_same_moment_is_one_change(fresh: Site) -> None:
         thread.join()
     assert len(found) == 8
     assert len(set(found)) == 1
-    assert fresh.office.control.audit.verify().rows == 1
+    assert len(made_by_hand(fresh)) == 1
 
 
 def test_a_token_made_over_the_api_is_shown_once(fresh: Site) -> None:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from costweir.control.approvals import Approvals
-from costweir.control.audit import Audit
+from costweir.control.audit import Audit, Change
 from costweir.control.database import Database
-from costweir.control.directory import Budget, Customer, Directory, Entry, Origin, Plan
+from costweir.control.directory import Budget, Customer, Directory, Entity, Entry, Origin, Plan
 from costweir.control.incidents import Incidents
 from costweir.control.replies import Replies
 from costweir.control.runs import Outcome, Run, Runs
@@ -102,13 +102,27 @@ class Control:
         ]
         approved = [(row.customer, model) for row in settings.approved_models for model in row.models]
         with self.transaction():
-            self._directory.replace("config", {Plan: plans, Customer: customers, Budget: budgets})
+            self._replace("config", {Plan: plans, Customer: customers, Budget: budgets})
             self.approvals.replace("config", approved)
 
     def replace(self, kind: type[Entry], origin: Origin, entries: Iterable[Entry]) -> None:
         """Makes `entries` all there is of one kind and origin, for example the customers of the sample
         world."""
-        self._directory.replace(origin, {kind: list(entries)})
+        self._replace(origin, {kind: list(entries)})
+
+    def _replace(self, origin: Origin, groups: Mapping[type[Entity], Sequence[Entity]]) -> None:
+        """Replaces, and writes every entry that differs into the audit chain; its actor is the origin."""
+        with self.transaction():
+            for kind, entries in groups.items():
+                before = self._directory.records(kind, origin)
+                after = {entry.id: entry.to_json() for entry in entries}
+                noun = kind.TABLE.removesuffix("s")
+                for name in sorted(before.keys() | after.keys()):
+                    if before.get(name) != after.get(name):
+                        action = f"{noun}.{'put' if name in after else 'delete'}"
+                        change = Change(origin, action, f"{noun}:{name}", before.get(name), after.get(name))
+                        self.audit.add(change)
+            self._directory.replace(origin, groups)
 
     def add(self, entry: Customer | Plan | Budget) -> None:
         """Adds one entry, or changes the one of the same origin and id."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar, cast
 
 from costweir.control.database import Cell, Database, Row
 
@@ -110,6 +110,11 @@ class Directory:
             f" FROM {kind.TABLE}) WHERE place = 1 ORDER BY id"
         )
         return [_entry(kind, row) for row in rows]
+
+    def records(self, kind: type[Entity], origin: Origin) -> dict[str, dict[str, object]]:
+        """The JSON of every entry of one origin by id, also of those that another one covers."""
+        rows = self._database.read(f"SELECT * FROM {kind.TABLE} WHERE origin = ?", (origin,))  # noqa: S608
+        return {row["id"]: _entry(cast("type[Customer]", kind), row).to_json() for row in rows}
 
     def replace(self, origin: Origin, groups: Mapping[type[Entity], Sequence[Entity]]) -> None:
         """Makes the entries all there is of one origin, in one transaction; other origins stay as they
