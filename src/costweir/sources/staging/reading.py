@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -103,14 +103,30 @@ class Batch:
     number: int
     bills: list[BillRead]
     relation: str = ""
-    #: SQL for the mapped rows, and for those of them whose strings have a meaning.
-    view: str = ""
-    known: str = ""
+    expressions: Mapping[str, str] = field(default_factory=dict[str, str])
+    #: SQL for US dollars for one unit of the billing currency.
+    rate: str = "NULL"
 
     @property
     def census(self) -> str:
         """The table with the counts of the first pass."""
         return f"census_{self.number}"
+
+    @property
+    def view(self) -> str:
+        """SQL for the mapped rows."""
+        return self.mapped(self.relation)
+
+    @property
+    def known(self) -> str:
+        """SQL for the raw rows whose strings have a meaning."""
+        first = self.bills[0]
+        return rows.only_known(first.form, self.expressions, self.relation, columns=first.columns)
+
+    def mapped(self, relation: str) -> str:
+        """SQL for the mapped rows of a relation with the raw columns."""
+        select = rows.mapped(self.bills[0].form, self.expressions, relation)
+        return f"(SELECT *, {self.rate} AS usd_rate FROM ({select}))"
 
     def counted(self, view: str, bills: Sequence[BillRead]) -> str:
         """SQL for those rows of `view` that belong to `bills` and count there."""
@@ -175,18 +191,12 @@ class Reader:
         batch = Batch(number, list(bills))
         for place, bill in enumerate(bills):
             bill.batch, bill.place = batch, place
-        form, columns = bills[0].form, bills[0].columns
-        expressions = dict(form.columns(bills[0].header))
+        batch.expressions = dict(bills[0].form.columns(bills[0].header))
+        batch.rate = rows.usd_rate(self.rates)
         paths = ", ".join(literal(str(bill.rows_at)) for bill in bills)
         batch.relation = (
             "(SELECT *, file_index::INTEGER AS file_index FROM "
             f"read_parquet([{paths}], file_row_number = true, hive_partitioning = false))"
-        )
-        rate = rows.usd_rate(self.rates)
-        known = rows.only_known(form, expressions, batch.relation, columns=columns)
-        batch.view, batch.known = (
-            f"(SELECT *, {rate} AS usd_rate FROM ({rows.mapped(form, expressions, relation)}))"
-            for relation in (batch.relation, known)
         )
         self.connection.execute(f"CREATE OR REPLACE TEMP TABLE {batch.census} AS {rows.census(batch.view)}")
         return batch
