@@ -620,6 +620,12 @@ def test_a_month_without_a_complete_day_is_not_compared(serve: Serve) -> None:
         assert Reply(address + "/customers/kestrel-legal").status == 200
 
 
+def test_revenue_of_a_month_in_part_is_named_as_its_share(site: str) -> None:
+    assert "its plan's price of $98, the share of these days" in html.unescape(
+        Reply(site + "/customers/kestrel-legal").words
+    )
+
+
 def test_the_open_invoice_is_said_beside_provisional_days(site: str) -> None:
     assert "invoice open, may be restated" in Reply(site + "/").words
     assert "may be restated" not in Reply(site + "/?month=2026-09").words

@@ -133,7 +133,7 @@ def _tiles(found: Answers, limit: Decimal | None, delta: str) -> list[Tile]:
     if revenue:
         margin = cells.number(row, "margin_usd")
         badge = "Costs more than it pays" if margin < 0 else ""
-        tiles.append(Tile("Revenue", fmt.money(revenue), note="its plan's price, an open month in full"))
+        tiles.append(Tile("Revenue", fmt.money(revenue), note=_earned(row, revenue)))
         share = fmt.percent(margin, revenue)
         tiles.append(
             Tile(
@@ -154,6 +154,14 @@ def _tiles(found: Answers, limit: Decimal | None, delta: str) -> list[Tile]:
     daily = cells.number(row, "cost_per_active_day")
     tiles.append(Tile("Active days", fmt.count(active), note=f"{fmt.money(daily, money)} per active day"))
     return tiles
+
+
+def _earned(row: Mapping[str, Value], revenue: Decimal) -> str:
+    """What the revenue is: the whole price of the plan, or the share of the days so far."""
+    whole = cells.number(row, "full_revenue_usd") or revenue
+    if whole == revenue:
+        return "its plan's price"
+    return f"its plan's price of {fmt.money_round(whole)}, the share of these days"
 
 
 def _only(answer: Answer | None) -> Mapping[str, Value]:
