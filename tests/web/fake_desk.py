@@ -140,8 +140,8 @@ def _margin(facts: Sequence[Fact]) -> dict[str, Cell]:
     revenue = sum((Decimal(PLANS[plan][1]) * months for plan in paying.values()), Decimal(0))
     margin = revenue - _sum(facts)
     return {
-        "revenue_usd": decimal_text(revenue), "full_revenue_usd": decimal_text(revenue * 2), "margin_usd": decimal_text(margin),
-        "paying_customers": len(paying), "margin_share": _ratio(margin, revenue),
+        "revenue_usd": decimal_text(revenue), "full_revenue_usd": decimal_text(revenue * 2),
+        "margin_usd": decimal_text(margin), "paying_customers": len(paying), "margin_share": _ratio(margin, revenue),
     }  # fmt: skip
 
 

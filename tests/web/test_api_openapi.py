@@ -38,9 +38,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 def test_the_committed_document_is_what_the_code_says() -> None:
     wanted = json.dumps(DOCUMENT, indent=2, ensure_ascii=False) + "\n"
-    assert COMMITTED.read_text(encoding="utf-8") == wanted, (
-        "docs/openapi.json is stale; run `make docs`"
-    )
+    assert COMMITTED.read_text(encoding="utf-8") == wanted, "docs/openapi.json is stale; run `make docs`"
 
 
 def test_the_server_gives_the_document(served: Site) -> None:

@@ -11,7 +11,16 @@ from costweir.sources.formats.format import Format, Header
 
 def registry() -> tuple[Format, ...]:
     """Every format, in the order in which they are asked whether a header is theirs."""
-    from costweir.sources.formats import anthropic_api, aws, aws_ce, azure, azure_query, focus, gcp, openai_api
+    from costweir.sources.formats import (
+        anthropic_api,
+        aws,
+        aws_ce,
+        azure,
+        azure_query,
+        focus,
+        gcp,
+        openai_api,
+    )
 
     # The query before the export, which would take its rows for an export of few columns.
     return (

@@ -90,9 +90,7 @@ def _lines(part: Part, before: Answer | None) -> list[_Line]:
         amount = part.parts.untagged or ZERO
         unit = str(units.get(UNTAGGED) or "")
         like = amount if same is None else same.get(UNTAGGED, ZERO)
-        lines.append(
-            _Line(UNTAGGED, amount, tokens.get(UNTAGGED, ZERO), was.get(UNTAGGED, ZERO), like, unit)
-        )
+        lines.append(_Line(UNTAGGED, amount, tokens.get(UNTAGGED, ZERO), was.get(UNTAGGED, ZERO), like, unit))
     return lines
 
 
@@ -161,9 +159,7 @@ def _share(part: Decimal, whole: Decimal) -> Cell:
     return Cell(fmt.percent(part, whole), raw, tone="muted")
 
 
-def _compared(
-    pair: tuple[Decimal, Decimal], money: str, places: int | None, *, partly: bool
-) -> list[Cell]:
+def _compared(pair: tuple[Decimal, Decimal], money: str, places: int | None, *, partly: bool) -> list[Cell]:
     """The cells of a comparison; `partly` when its days are not those of the first column."""
     if places is None:
         return []
