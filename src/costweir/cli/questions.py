@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from costweir.cli.frame import Command
+from costweir.cli.frame import Command, flags
 from costweir.cli.output import columns, note, show_rows
 from costweir.cli.session import open_desk
 
@@ -15,4 +15,5 @@ def questions() -> None:
     with open_desk() as desk:
         rows = desk.questions()
     show_rows("questions", rows, columns("id", "title"))
-    note("`--json` lists the dimensions of each, for --by and --where.")
+    if not flags().json:
+        note("`--json` lists the dimensions of each, for --by and --where.")
