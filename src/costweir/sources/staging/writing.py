@@ -26,8 +26,6 @@ from costweir.sources.staging.reading import Batch, BillRead
 from costweir.sources.staging.result import StagedSlot, StageOptions
 from costweir.store.warehouse import Load, Slot
 
-#: Up to this share of kept rows they are gathered first.
-_FEW = 0.5
 _CHARGES = "FORMAT parquet, COMPRESSION lz4_raw, ROW_GROUP_SIZE 24576"
 
 
@@ -174,7 +172,7 @@ class Writer:
             f"SELECT coalesce(sum(n), 0)::BIGINT FROM {batch.census} SEMI JOIN meaning "
             f"USING ({', '.join(rows.KEYS)})"
         )
-        if kept > _FEW * sum(bill.rows for bill in batch.bills):
+        if 2 * kept > sum(bill.rows for bill in batch.bills):
             return None
         target = self.into / "work" / f"kept_{batch.number}.parquet"
         self.connection.execute(
