@@ -13,7 +13,9 @@ SAMPLE = Path(__file__).parents[2] / "samples" / "gcp" / "standard_2026-10.jsonl
 LINE = SAMPLE.read_text().splitlines()[0]
 
 
-def priced(cost: str, quantity: str = "1", description: str = "Gemini 2.5 Flash GA Text Input - Predictions") -> str:
+def priced(
+    cost: str, quantity: str = "1", description: str = "Gemini 2.5 Flash GA Text Input - Predictions"
+) -> str:
     """A line of the sample with these numbers, spelt as they are, and without list price and credits."""
     data = json.loads(LINE) | {"cost": "COST", "credits": [], "usage_start_time": "2026-10-01T07:00:00Z"}
     data |= {"usage": data["usage"] | {"amount": "AMOUNT"}, "cost_type": "regular"}
@@ -58,7 +60,9 @@ def test_numbers_inside_a_text_stay_as_they_are(stager: Any, tmp_path: Path) -> 
 def test_a_line_that_is_no_record_is_set_aside_with_its_text(stager: Any, tmp_path: Path) -> None:
     path = tmp_path / "bill.jsonl"
     cut = priced("7")[:300]
-    path.write_text("\n".join([priced("1"), cut, "", "[1, 2]", "no json", priced("2"), priced('"much"')]) + "\n")
+    path.write_text(
+        "\n".join([priced("1"), cut, "", "[1, 2]", "no json", priced("2"), priced('"much"')]) + "\n"
+    )
     staged = stager(path)
     (slot,) = staged.slots
     assert (slot.load.rows_in, slot.load.rows_stored, slot.load.rows_quarantined) == (6, 2, 4)

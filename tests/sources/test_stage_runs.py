@@ -163,7 +163,9 @@ class TestTwoAzureExports:
     ) -> None:
         put(AZURE_OLD, [azure("1", day=4), azure("1", day=5)])
         put(AZURE_NEW, [azure("2", day=5), azure("4", day=6)])
-        with pytest.raises(SourceRejected, match="overlap, and the newer one does not hold all days") as caught:
+        with pytest.raises(
+            SourceRejected, match="overlap, and the newer one does not hold all days"
+        ) as caught:
             stager(tmp_path / "bills")
         assert caught.value.hint
 
@@ -241,7 +243,10 @@ RUNS = st.lists(
 
 @given(runs=RUNS, legacy=st.booleans(), seed=st.integers(0, 9))
 @settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    derandomize=True,
 )
 def test_any_mix_of_runs_parts_and_copies_in_any_order_gives_the_newest_run(
     stager: Any, as_csv: Csv, tmp_path: Path, nova: Line, runs: Any, legacy: bool, seed: int
@@ -254,7 +259,13 @@ def test_any_mix_of_runs_parts_and_copies_in_any_order_gives_the_newest_run(
         expected = Decimal(0)
         tree = f"tree{number}/" if apart else ""
         run = f"{number}f{number}0abcd" if legacy else f"2026110{number + 1}T060000Z-x"
-        folder = root / tree / ("cur" if legacy else "exp/data") / (MONTH if legacy else "BILLING_PERIOD=2026-10") / run
+        folder = (
+            root
+            / tree
+            / ("cur" if legacy else "exp/data")
+            / (MONTH if legacy else "BILLING_PERIOD=2026-10")
+            / run
+        )
         for part in range(parts):
             lines = shared if part == 0 else costs(nova, str(10 * number + part), "0.5", day=3 + number)
             expected += sum(Decimal(line["lineItem/UnblendedCost"]) for line in lines)

@@ -134,7 +134,9 @@ class Batch:
         if len(bills) < len(self.bills):
             tests.append(f"file_index IN ({', '.join(str(bill.place) for bill in bills)})")
         tests += [
-            f"NOT (file_index = {bill.place} AND {_in_slots(bill.left_out)})" for bill in bills if bill.left_out
+            f"NOT (file_index = {bill.place} AND {_in_slots(bill.left_out)})"
+            for bill in bills
+            if bill.left_out
         ]
         return f"(SELECT * FROM {view} WHERE {' AND '.join(tests)})" if tests else view
 
@@ -148,7 +150,11 @@ def batches(bills: Sequence[BillRead]) -> list[list[BillRead]]:
         size = bill.rows_at.stat().st_size
         key = (bill.form.source, bill.form.provider, bill.kind, tuple(bill.header.items()))
         group = groups.get(key)
-        if size > BATCH_BYTES // 4 or group is None or sum(b.rows_at.stat().st_size for b in group) > BATCH_BYTES:
+        if (
+            size > BATCH_BYTES // 4
+            or group is None
+            or sum(b.rows_at.stat().st_size for b in group) > BATCH_BYTES
+        ):
             result.append([bill])
             if size <= BATCH_BYTES // 4:
                 groups[key] = result[-1]
