@@ -31,7 +31,7 @@ up: .venv/.runtime ## serve your own data
 	@.venv/bin/costweir up $(ARGS)
 
 test: .venv/.dev browser ## run every test that needs no outside server
-	@.venv/bin/pytest $(PYTEST_ARGS) tests
+	@.venv/bin/pytest $(PYTEST_ARGS) --ignore=tests/peers tests
 
 check: .venv/.dev ## format, lint, types and import contracts
 	@.venv/bin/ruff format --check . && .venv/bin/ruff check . && .venv/bin/pyright && .venv/bin/lint-imports

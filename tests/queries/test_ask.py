@@ -311,6 +311,13 @@ def test_a_late_source_makes_an_answer_incomplete_unless_its_days_are_not_asked_
     assert to_ask(store, "spend", where={"provider": ("gcp",)}, lags=None).complete
 
 
+def test_an_old_bill_is_history_and_not_a_source_that_stopped(store: DuckDBWarehouse, tmp_path: Path) -> None:
+    bills.store(store, tmp_path, [bills.line(usage_date=date(2025, 6, 10))])
+    answer = to_ask(store, "spend", lags=None)
+    assert answer.complete_to == {"aws-cur2": "2025-06-11"}
+    assert answer.complete
+
+
 def test_a_reader_that_another_one_took_over_from_is_not_waited_for(
     store: DuckDBWarehouse, tmp_path: Path
 ) -> None:

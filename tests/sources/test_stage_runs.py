@@ -218,6 +218,24 @@ class TestNearCopies:
         assert len(staged.rejected) == 2
 
 
+def test_a_newer_run_without_its_manifest_is_still_under_way_and_does_not_count(
+    stager: Any, as_csv: Csv, tmp_path: Path, nova: Line
+) -> None:
+    month = tmp_path / "exp/data/BILLING_PERIOD=2026-10"
+    for run, amount in (("20261101T060000Z-x", "100"), ("20261102T060000Z-y", "7")):
+        (month / run).mkdir(parents=True)
+        (month / run / "r-0.csv").write_text(as_csv(costs(nova, amount)))
+    named = json.dumps(
+        {
+            "executionId": "x",
+            "dataFiles": ["s3://b/exp/data/BILLING_PERIOD=2026-10/20261101T060000Z-x/r-0.csv"],
+        }
+    )
+    (month / "20261101T060000Z-x" / "r-Manifest.json").write_text(named)
+
+    assert totals(stager(tmp_path / "exp")) == {"2026-10": Decimal(100)}
+
+
 @pytest.mark.parametrize(
     ("name", "at"),
     [
@@ -235,13 +253,12 @@ def test_a_folder_of_a_run_tells_its_time(name: str, at: datetime | None) -> Non
     assert stamp_of(name) == at
 
 
-#: A run: how many parts, whether it is in a tree of its own, has a manifest, and has a copied part beside it.
-RUNS = st.lists(
-    st.tuples(st.integers(1, 3), st.booleans(), st.booleans(), st.booleans()), min_size=1, max_size=4
-)
+#: A run: how many parts, whether it is in a tree of its own, and has a copied part beside it. All runs have a manifest
+#: or none has: a run without one beside runs that have it is a delivery that is still under way.
+RUNS = st.lists(st.tuples(st.integers(1, 3), st.booleans(), st.booleans()), min_size=1, max_size=4)
 
 
-@given(runs=RUNS, legacy=st.booleans(), seed=st.integers(0, 9))
+@given(runs=RUNS, legacy=st.booleans(), manifest=st.booleans(), seed=st.integers(0, 9))
 @settings(
     max_examples=25,
     deadline=None,
@@ -249,13 +266,13 @@ RUNS = st.lists(
     derandomize=True,
 )
 def test_any_mix_of_runs_parts_and_copies_in_any_order_gives_the_newest_run(
-    stager: Any, as_csv: Csv, tmp_path: Path, nova: Line, runs: Any, legacy: bool, seed: int
+    stager: Any, as_csv: Csv, tmp_path: Path, nova: Line, runs: Any, legacy: bool, manifest: bool, seed: int
 ) -> None:
     root = tmp_path / f"mix{stager.runs}"
     shared = costs(nova, "100")
     files: list[Path] = []
     expected = Decimal(0)
-    for number, (parts, apart, manifest, copied) in enumerate(runs):
+    for number, (parts, apart, copied) in enumerate(runs):
         expected = Decimal(0)
         tree = f"tree{number}/" if apart else ""
         run = f"{number}f{number}0abcd" if legacy else f"2026110{number + 1}T060000Z-x"

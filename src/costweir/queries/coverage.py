@@ -17,6 +17,8 @@ from costweir.store.warehouse import Reader
 
 #: Clouds restate the last days even of a month that is over.
 RESTATED_DAYS = 3
+#: A bill that ended so long before its load, beyond the source's lag, is history and not a delivery that stopped.
+OLD_BILL = timedelta(days=10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +102,7 @@ class Coverage:
 
     def lateness(self, name: str, loads: Sequence[Stored]) -> str:
         """The sentence about a late source or account, or an empty text. A sample is never late, nor is what
-        another reader took over from."""
+        another reader took over from, nor an old bill that was already long over when it was loaded."""
         loads = [load for load in loads if not load.superseded]
         end = complete_day(loads)
         if end is None or any(load.sample for load in loads):
@@ -108,6 +110,8 @@ class Coverage:
         owed_until = min(self.today, self.period.until or self.today)
         lag = self.lags.get(loads[0].source) or self.lags.get("default") or timedelta(hours=72)
         if end >= owed_until or self.today - end <= lag:
+            return ""
+        if max(load.loaded_at for load in loads).date() - end > lag + OLD_BILL:
             return ""
         hours = int(lag.total_seconds() // 3600)
         return f"{name} is complete to {end} only; its stated lag is {hours} hours."
