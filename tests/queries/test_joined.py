@@ -197,9 +197,10 @@ def test_the_remainder_between_billed_and_metered_has_a_cause(store: DuckDBWareh
 def test_data_health_has_a_row_for_every_account_with_its_counts(
     store: DuckDBWarehouse, tmp_path: Path
 ) -> None:
-    rows = [bills.line(cost="5", x_provider="gcp", x_account="g", x_model="unknown")]
+    day = date(2026, 11, 10)
+    rows = [bills.line(cost="5", x_provider="gcp", x_account="g", x_model="unknown", usage_date=day)]
     broken = bills.stage_quarantine(tmp_path / "q.parquet", [("g.csv", 1, "no amount", "x")])
-    load = bills.load_of(Slot("gcp", "g", "2026-10"), rows, rows_in=9, rows_skipped=7, rows_quarantined=1)
+    load = bills.load_of(Slot("gcp", "g", "2026-11"), rows, rows_in=9, rows_skipped=7, rows_quarantined=1)
     store.replace(load, charges=bills.stage(tmp_path / "g.parquet", rows), quarantine=broken)
     found = ask(store, Request("data_health"), today=bills.TODAY)
     names = (
@@ -213,7 +214,7 @@ def test_data_health_has_a_row_for_every_account_with_its_counts(
         "late",
     )
     assert column(found, *names) == [
-        ("aws-cur2", "1", 7, 7, 0, 0, "2026-11-19", False), ("gcp-export", "g", 9, 1, 7, 1, "2026-10-06", True),
+        ("aws-cur2", "1", 7, 7, 0, 0, "2026-11-19", False), ("gcp-export", "g", 9, 1, 7, 1, "2026-11-11", True),
     ]  # fmt: skip
     assert column(found, "unknown_share", "untagged_share") == [("0", "0.042944785276"), ("1", "0")]
     assert not found.complete
