@@ -161,7 +161,7 @@ def test_a_connection_that_nobody_pulls_is_late(state: PullState, late: bool) ->
 def test_the_rules_say_what_to_do() -> None:
     [failed] = failed_pulls([FAILED])
     assert (failed.subject, failed.hint) == ("aws", "costweir pull aws tries it now.")
-    stored = Stored("aws", "1", "2026-11", "aws-cur", NOW, 1, 1, 0, 0, date(2026, 11, 2), False)
+    stored = Stored("aws", "1", "2026-11", "aws-cur", NOW, 1, 1, 0, 0, date(2026, 11, 12), False)
     coverage = Coverage((stored,), Period(), NOW.date(), {"default": timedelta(hours=48)})
     [late] = late_data(coverage)
-    assert late.text == "aws-cur is complete to 2026-11-03 only; its stated lag is 48 hours."
+    assert late.text == "aws-cur is complete to 2026-11-13 only; its stated lag is 48 hours."
