@@ -132,6 +132,8 @@ def _read(
         return None, draft.problems
     names = {provider.api_key_env for provider in settings.providers if provider.api_key_env}
     names |= {name for row in (*settings.sources, *settings.channels) for name in row.secret_names}
+    if settings.oidc.client_secret_env:
+        names.add(settings.oidc.client_secret_env)
     settings._origins = draft.origins  # pyright: ignore[reportPrivateUsage]
     settings._file = draft.file  # pyright: ignore[reportPrivateUsage]
     settings._secrets = {  # pyright: ignore[reportPrivateUsage]

@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field, PrivateAttr, SecretStr, model_valid
 
 from costweir.config.connections import Channel, Connection
 from costweir.config.fields import HttpUrl, LedgerUrl, Port, Section, StoreUrl
+from costweir.config.oidc import Oidc
 from costweir.config.tables import (
     ApprovedModels,
     Attribution,
@@ -174,6 +175,7 @@ class Settings(Section):
     ledger: Ledger = Ledger()
     store: Store = Store()
     web: Web = Web()
+    oidc: Oidc = Oidc()
     gateway: Gateway = Gateway()
     mcp: Mcp = Mcp()
     otlp: Otlp = Otlp()
@@ -254,6 +256,8 @@ class Settings(Section):
             for name in row.secret_names
             if self.secret(name) is None
         ]
+        if self.oidc.client_secret_env and self.secret(self.oidc.client_secret_env) is None:
+            unset.append(f"oidc: the secret is read from {self.oidc.client_secret_env}, which is not set.")
         return (*undeclared, *missing, *unset)
 
     def secret(self, name: str) -> str | None:
