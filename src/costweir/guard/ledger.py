@@ -1,0 +1,240 @@
+"""The ledger's port: what is asked before a call is sent, what is answered, and what is told when it ended.
+
+Amounts are whole nano-dollars (law L10). A ledger never talks to a provider; it only promises that what it admits
+fits every limit, under any interleaving and after any crash (laws L1, L2, L3, L8).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal, Protocol
+
+#: Nano-dollars in a dollar.
+NANO = 1_000_000_000
+
+State = Literal["HELD", "SENT", "SETTLED", "RELEASED", "UNCERTAIN"]
+Certainty = Literal["reported", "estimated", "unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """Whom a request is for. An empty text means that nobody was named; a budget's scope matches on these."""
+
+    customer: str = ""
+    plan: str = ""
+    key: str = ""
+    user: str = ""
+    session: str = ""
+    feature: str = ""
+    project: str = ""
+    environment: str = ""
+    tenant: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One way to serve a request: `hold = fixed + cap * output_rate` bounds what the provider can bill for it.
+
+    `fixed` (input, fees) and `output_rate` (one output token over all choices, rounded up) are nano-dollars.
+    A cap between `floor` and `cap` may be granted; `floor == cap` forbids clamping. `priced` False means that no
+    price is known: every strict budget refuses it (law L5). `bounded` False: something on it has no bound.
+    """
+
+    model: str
+    provider: str
+    fixed: int
+    output_rate: int
+    cap: int
+    floor: int
+    tokens: int
+    price_version: str = ""
+    priced: bool = True
+    bounded: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A request before it is sent. The first candidate is the model asked for, the others its declared stand-ins."""
+
+    request_id: str
+    subject: Subject
+    candidates: tuple[Candidate, ...]
+    no_degrade: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Room that is set aside, durable when the caller has it. `choice` is the index of the candidate that fits."""
+
+    attempt: int
+    request_id: str
+    choice: int
+    cap: int
+    held: int
+    remaining: int | None
+    """The smallest room left over all budgets in USD, after this hold; None without any."""
+    strict: bool
+    """True when a strict budget stands behind it."""
+    clamped: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a request was not admitted: the codes of the contract, and the budget it met. Amounts in nano-dollars."""
+
+    code: Literal[
+        "budget_exceeded", "rate_limited", "price_unknown", "unbounded_request", "ledger_unavailable"
+    ]
+    request_id: str
+    message: str
+    budget_id: str = ""
+    scope: Mapping[str, str] = field(default_factory=dict[str, str])
+    limit: int | None = None
+    settled: int = 0
+    held: int = 0
+    needed: int = 0
+    resets_at: datetime | None = None
+    retry_after: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """How an attempt ended. `cost` None means that usage or price is unknown: the hold is charged (UNCERTAIN).
+
+    `usage` holds the buckets of `domain.usage.Usage`; `call` what the warehouse's Call needs besides.
+    """
+
+    cost: int | None
+    certainty: Certainty
+    tokens: int = 0
+    usage: Mapping[str, int] = field(default_factory=dict[str, int])
+    call: Mapping[str, object] = field(default_factory=dict[str, object])
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What a settlement did: `charged` is at most the hold, `debt` is what went beyond it."""
+
+    charged: int
+    debt: int
+    repeated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """One limit in one window. `remaining` is limit - settled - held - debt, None for a budget without USD."""
+
+    budget_id: str
+    scope: Mapping[str, str]
+    window_id: str
+    limit: int | None
+    settled: int
+    held: int
+    debt: int
+    open_holds: int
+    resets_at: datetime | None = None
+
+    @property
+    def remaining(self) -> int | None:
+        """What may still be held, never below zero."""
+        return None if self.limit is None else max(0, self.limit - self.settled - self.held - self.debt)
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A row of the ledger: one try at a provider."""
+
+    attempt: int
+    request_id: str
+    state: State
+    subject: Subject
+    model: str
+    provider: str
+    held: int
+    charged: int
+    debt: int
+    certainty: Certainty | Literal[""]
+    price_version: str
+    created_at: datetime
+    ended_at: datetime | None
+    usage: Mapping[str, int] = field(default_factory=dict[str, int])
+    call: Mapping[str, object] = field(default_factory=dict[str, object])
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that is told once: a threshold passed, a bound broken, a refusal. `seq` grows by one each."""
+
+    seq: int
+    at: datetime
+    kind: str
+    budget_id: str
+    scope: Mapping[str, str]
+    window_id: str
+    detail: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """A balance that differs from what its attempts add up to."""
+
+    budget_id: str
+    window_id: str
+    kept: int
+    rebuilt: int
+
+
+class Ledger(Protocol):
+    """What the gateway needs. Every method may be called at any time from the event loop's thread."""
+
+    async def reserve(self, ask: Ask, *, send: bool = False) -> Hold | Refusal:
+        """Holds the first candidate that fits, or says why none does. `send=True` commits the attempt as SENT at once,
+        so that one durable commit stands before the first upstream byte."""
+        ...
+
+    async def sent(self, attempt: int) -> None:
+        """HELD -> SENT, durable on return."""
+        ...
+
+    def settle(self, attempt: int, settlement: Settlement) -> Settled:
+        """Takes effect at once and is made durable with the next commit; a repeat changes nothing. A crash before that
+        commit charges the hold instead, which is more, never less."""
+        ...
+
+    def release(self, attempt: int, reason: str, call: Mapping[str, object]) -> bool:
+        """Gives a hold back: never sent, or the provider provably billed nothing (refused connection, 4xx, 429)."""
+        ...
+
+    async def balances(self, scope: Mapping[str, str] | None = None) -> Sequence[Balance]:
+        """Every limit of every open window, or of one scope."""
+        ...
+
+    async def attempts(self, *, request_id: str = "", state: str = "", limit: int = 100) -> Sequence[Attempt]:
+        """Rows, newest first."""
+        ...
+
+    async def verify(self) -> Sequence[Drift]:
+        """Rebuilds every open balance from the attempts alone; empty means equal."""
+        ...
+
+    async def outbox(self, after: int, limit: int = 1_000) -> Sequence[tuple[int, Attempt]]:
+        """Ended attempts in the order they ended, with their sequence number."""
+        ...
+
+    async def events(self, after: int, limit: int = 1_000) -> Sequence[Event]:
+        """Events in order."""
+        ...
+
+    async def close(self) -> None:
+        """Commits what is queued."""
+        ...
+
+
+def usd(nano: int) -> str:
+    """`1500000000` -> `1.50`: nano-dollars as a decimal string without loss."""
+    sign, value = ("-", -nano) if nano < 0 else ("", nano)
+    whole, rest = divmod(value, NANO)
+    places = f"{rest:09d}".rstrip("0")
+    return f"{sign}{whole}.{places:0<2}"
