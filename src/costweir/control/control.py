@@ -8,10 +8,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from costweir.control.annotations import Annotations
 from costweir.control.approvals import Approvals
 from costweir.control.audit import Audit, Change
 from costweir.control.database import Database
 from costweir.control.directory import Budget, Customer, Directory, Entity, Entry, Origin, Plan
+from costweir.control.edits import Edits
 from costweir.control.incidents import Incidents
 from costweir.control.replies import Replies
 from costweir.control.runs import Outcome, Run, Runs
@@ -38,6 +40,10 @@ class Control:
         self.audit = Audit(database)
         #: Which models each customer may use.
         self.approvals = Approvals(database)
+        #: What people know about single days. For reading; changes go through `edits`.
+        self.annotations = Annotations(database)
+        #: Changes by hand, each with its row in the audit chain.
+        self.edits = Edits(database, self._directory, self.audit)
         #: What was answered to writes that may be repeated.
         self.replies = Replies(database)
 

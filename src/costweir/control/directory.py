@@ -111,6 +111,14 @@ class Directory:
         )
         return [_entry(kind, row) for row in rows]
 
+    def record(self, kind: type[Entity], name: str) -> dict[str, object] | None:
+        """The JSON of the entry with this id; the highest origin is shown."""
+        rows = self._database.read(
+            f"SELECT * FROM {kind.TABLE} WHERE id = ? ORDER BY {_RANK} LIMIT 1",  # noqa: S608
+            (name,),
+        )
+        return _entry(cast("type[Customer]", kind), rows[0]).to_json() if rows else None
+
     def records(self, kind: type[Entity], origin: Origin) -> dict[str, dict[str, object]]:
         """The JSON of every entry of one origin by id, also of those that another one covers."""
         rows = self._database.read(f"SELECT * FROM {kind.TABLE} WHERE origin = ?", (origin,))  # noqa: S608
