@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from costweir import config
-from costweir.config.oidc import client_secret
 from costweir.errors import ConfigError
 
 WHOLE = {
@@ -77,17 +76,17 @@ def test_every_part_is_needed(tmp_path: Path, missing: str) -> None:
 
 def test_the_secret_is_in_a_variable_or_a_file_and_is_missed_when_it_is_not(tmp_path: Path) -> None:
     base = {**WHOLE, "default_role": "viewer"}
-    assert client_secret(load(tmp_path, base)) == ""
+    assert load(tmp_path, base).oidc_secret() == ""
     named = base | {"client_secret_env": "SECRET_OF_OIDC"}
-    assert client_secret(load(tmp_path, named, SECRET_OF_OIDC="hunter2")) == "hunter2"
+    assert load(tmp_path, named, SECRET_OF_OIDC="hunter2").oidc_secret() == "hunter2"
     with pytest.raises(ConfigError, match="SECRET_OF_OIDC, which is not set"):
-        client_secret(load(tmp_path, named))
+        load(tmp_path, named).oidc_secret()
     kept = load(tmp_path, base | {"client_secret_file": "oidc-secret"})
     with pytest.raises(ConfigError, match="cannot be read"):
-        client_secret(kept)
+        kept.oidc_secret()
     (tmp_path / "oidc-secret").write_text("\n")
     with pytest.raises(ConfigError, match="is empty"):
-        client_secret(kept)
+        kept.oidc_secret()
     (tmp_path / "oidc-secret").write_text("hunter3\n")
-    assert client_secret(kept) == "hunter3"
+    assert kept.oidc_secret() == "hunter3"
     assert "hunter" not in str(config.shown(kept))

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import uvicorn
 from starlette.applications import Starlette
@@ -33,6 +34,7 @@ from costweir.web.app import create_app
 if TYPE_CHECKING:
     from costweir.config import Settings
     from costweir.prices.book import Book
+    from costweir.web.login import Login
 
 DRAIN_SECONDS = 10
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -139,7 +141,7 @@ async def _run(
     urls = {name: _url(faces.host, bound) for name, bound in sockets.items()}
     described = {"pid": os.getpid(), "version": __version__, **urls}
     write_server_file(settings.data_dir, {**described, "admin_token_file": str(token_file.resolve())})
-    _announce(urls["web"], keys, faces)
+    _announce(urls["web"], keys, faces, login=settings.oidc.public_url if settings.oidc.issuer else None)
     schedule.start()
     try:
         await asyncio.gather(*tasks)
@@ -154,15 +156,33 @@ def _web(desk: LocalDesk, *, settings: Settings, faces: Faces, keys: Keys, drain
         return "draining" if drain.is_set() else desk.not_ready()
 
     hosts = ["127.0.0.1", "localhost", "[::1]", *settings.web.allowed_hosts]
+    door = _door(settings)
+    if door is not None:
+        hosts.append(urlsplit(settings.oidc.public_url or "").hostname or "")
     office = DeskOffice(desk, settings)
     writes = Writes(load=desk.load, adopt=desk.adopt, export=desk.export)
     pages = create_app(
         desk,
-        routes=api_routes(desk, writes=writes, ready=ready, office=office),
+        routes=[
+            *api_routes(desk, writes=writes, ready=ready, office=office),
+            *(door.routes() if door else []),
+        ],
         allowed_hosts=["*"] if faces.public and not settings.web.allowed_hosts else hosts,
         book=cache(lambda: _book(settings)),
     )
-    return Access(pages, keys=keys, open_reading=not faces.public, tokens=office.token)
+    # Behind a proxy on this machine everybody seems to be here, so whoever sets a login wants one.
+    open_reading = not faces.public and door is None
+    return Access(pages, keys=keys, open_reading=open_reading, tokens=office.token, door=door)
+
+
+def _door(settings: Settings) -> Login | None:
+    """The login at a provider, where one is set. Raises ConfigError when its library or its secret is missing."""
+    if settings.oidc.issuer is None:
+        return None
+    from costweir.web.login import Login
+    from costweir.web.oidc import Provider
+
+    return Login(settings.oidc, Provider(settings.oidc, settings.oidc_secret()))
 
 
 def _book(settings: Settings) -> Book:
@@ -215,12 +235,14 @@ def _waiting(name: str) -> Starlette:
     )
 
 
-def _announce(web: str, keys: Keys, faces: Faces) -> None:
+def _announce(web: str, keys: Keys, faces: Faces, *, login: str | None) -> None:
     if faces.quiet:
         return
     lines = [f"Costweir {__version__} is ready at {web}"]
-    if faces.public:
-        lines.append(f"Log in once with {web}/enter?once={keys.once}")
+    if login:
+        lines.append(f"People log in at {login}")
+    if faces.public or login:
+        lines.append(f"Log in once as admin with {web}/enter?once={keys.once}")
     lines.append("Stop it with Ctrl-C.")
     print("\n".join(lines), file=sys.stderr, flush=True)  # noqa: T201
 

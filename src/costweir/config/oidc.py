@@ -6,9 +6,9 @@ The client's secret is never written into the file: it is named as an environmen
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
@@ -16,17 +16,24 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 from costweir.config.fields import EnvironmentName, HttpUrl, Section
 from costweir.errors import ConfigError
 
-if TYPE_CHECKING:
-    from costweir.config.settings import Settings
-
 PersonRole = Literal["viewer", "finance", "admin"]
 CALLBACK = "/oidc/callback"
 
 
+def is_closed(url: str) -> bool:
+    """Whether nobody on the way can read along: https, or http that stays on this machine."""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+    except ValueError:
+        return False
+    return bool(host) and (parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(host)))
+
+
 def _closed(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme != "https" and not _is_loopback(parts.hostname or ""):
+    if not is_closed(value):
         raise ValueError("it starts with https://; http:// is only for this machine")
+    parts = urlsplit(value)
     if parts.query or parts.fragment or "@" in parts.netloc:
         raise ValueError("it has no user, query or fragment")
     return value
@@ -102,11 +109,13 @@ class Oidc(Section):
         return self
 
 
-def client_secret(settings: Settings) -> str:
-    """The client's secret, empty for a public client. Raises ConfigError when it is named and not there."""
-    oidc = settings.oidc
+def client_secret(oidc: Oidc, *, named: Callable[[str], str | None], folder: Path) -> str:
+    """The client's secret, empty for a public client; a file is relative to `folder`, a variable is asked of `named`.
+
+    Raises ConfigError when it is named and not there.
+    """
     if oidc.client_secret_env:
-        found = settings.secret(oidc.client_secret_env)
+        found = named(oidc.client_secret_env)
         if found is None:
             raise ConfigError(
                 f"oidc.client_secret_env names {oidc.client_secret_env}, which is not set.",
@@ -115,7 +124,7 @@ def client_secret(settings: Settings) -> str:
         return found
     if not oidc.client_secret_file:
         return ""
-    file = (settings.file.parent if settings.file else Path()) / Path(oidc.client_secret_file).expanduser()
+    file = folder / Path(oidc.client_secret_file).expanduser()
     try:
         found = file.read_text(encoding="utf-8").strip()
     except (OSError, ValueError) as error:

@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field, PrivateAttr, SecretStr, model_valid
 
 from costweir.config.connections import Channel, Connection
 from costweir.config.fields import HttpUrl, LedgerUrl, Port, Section, StoreUrl
-from costweir.config.oidc import Oidc
+from costweir.config.oidc import Oidc, client_secret
 from costweir.config.tables import (
     ApprovedModels,
     Attribution,
@@ -264,6 +264,10 @@ class Settings(Section):
         """The value of an environment variable that an `..._env` setting names, or None while it is not set."""
         held = self._secrets.get(name)
         return None if held is None else held.get_secret_value()
+
+    def oidc_secret(self) -> str:
+        """The secret of the login at a provider, empty without one. Raises ConfigError for one that is not there."""
+        return client_secret(self.oidc, named=self.secret, folder=self.file.parent if self.file else Path())
 
     def _path(self, url: str, scheme: str) -> Path | None:
         return self.data_dir / url.removeprefix(scheme) if url.startswith(scheme) else None

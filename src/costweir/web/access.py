@@ -1,5 +1,5 @@
 """Who asks, and whether they may come in. On loopback everybody on this machine may read; on any other address a
-visitor needs the admin token, a token of the API or the cookie that the one-time link sets.
+visitor needs the admin token, a token of the API, the cookie that the one-time link sets, or a login at the provider.
 
 A presented token that is wrong is refused everywhere, and a token that is bound to a customer opens nothing but `/v1`.
 """
@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from typing import Literal, Protocol
 from urllib.parse import urlsplit
 
 from starlette.concurrency import run_in_threadpool
@@ -37,6 +38,8 @@ MOST_BODY = 2 * 1024 * 1024
 MOST_ADDRESS = 16 * 1024
 MOST_HEADERS = 32 * 1024
 _OPEN_PATHS = frozenset({"/health", "/ready", "/enter"})
+#: The looks of the pages, which are the same for everybody.
+_STATIC = re.compile(r"/static/[0-9a-f]{16}/[a-z-]+\.(css|js|json)")
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _CALLER = "costweir_caller"
 
@@ -49,13 +52,16 @@ _RANKS: dict[Role, int] = {"ingest": 0, "read": 1, "finance": 2, "admin": 3}
 class Caller:
     """Who asks. `actor` names them in the audit chain; `customer` is the only one they may see, empty for all.
 
-    `known` is false for somebody on this machine who proved nothing and may read.
+    `known` is false for somebody on this machine who proved nothing and may read. `token` is true for a token of the
+    API, and `name` is how the pages greet somebody who logged in at a provider.
     """
 
     actor: str
     role: Role
     customer: str = ""
     known: bool = True
+    token: bool = False
+    name: str = ""
 
     def may(self, role: Role) -> bool:
         """Whether they have at least this role."""
@@ -69,6 +75,23 @@ def caller_of(request: Request) -> Caller:
     """Who sent the request; a request that came past no `Access` was sent by nobody."""
     found = request.scope.get(_CALLER)
     return found if isinstance(found, Caller) else _NOBODY
+
+
+class Doorkeeper(Protocol):
+    """The login at a provider."""
+
+    @property
+    def open_paths(self) -> frozenset[str]:
+        """What somebody sees who has not logged in."""
+        ...
+
+    def visitor(self, request: Request) -> Caller | None:
+        """Who the cookie says has logged in, or None."""
+        ...
+
+    def invitation(self, request: Request) -> str:
+        """Where the visitor of a page has to go first."""
+        ...
 
 
 def is_admin(request: Request) -> bool:
@@ -106,8 +129,11 @@ class Access:
     def __init__(
         self, app: ASGIApp, *, keys: Keys, open_reading: bool,
         tokens: Callable[[str], Token | None] = _no_token, limits: Limits | None = None,
+        door: Doorkeeper | None = None,
     ) -> None:  # fmt: skip
         self._app = app
+        self._door = door
+        self._open_paths = _OPEN_PATHS | (door.open_paths if door else frozenset[str]())
         self._keys = keys
         self._open_reading = open_reading
         self._tokens = tokens
@@ -129,7 +155,7 @@ class Access:
             caller = await self._recognise(request)
             self._admit(request, caller)
         except Error as error:
-            await _refusal(request, error)(scope, receive, send)
+            await self._refusal(request, error)(scope, receive, send)
             return
         scope[_CALLER] = caller
         await self._app(scope, _capped(receive), send)
@@ -141,8 +167,14 @@ class Access:
             return await self._by_token(request, value.strip() if kind.lower() == "bearer" else "")
         if hmac.compare_digest(request.cookies.get(COOKIE, "").encode(), self._keys.session.encode()):
             # A cookie alone changes nothing: another site could make the browser send it.
-            return Caller("browser", "admin" if request.method in _SAFE or _from_us(request) else "read")
-        if self._open_reading or request.url.path in _OPEN_PATHS:
+            return Caller("browser", "admin" if request.method in _SAFE or is_from_us(request) else "read")
+        visitor = self._door.visitor(request) if self._door else None
+        if visitor is not None:
+            # As above: what another site made the browser send may read and no more.
+            return (
+                visitor if request.method in _SAFE or is_from_us(request) else replace(visitor, role="read")
+            )
+        if self._open_reading or self._is_open(request):
             return _NOBODY
         raise Unauthenticated(
             "This Costweir needs a login.",
@@ -154,11 +186,14 @@ class Access:
             return Caller("admin", "admin")
         token = await run_in_threadpool(self._tokens, value)
         if token is not None:
-            return Caller(token.id, token.scope, token.customer)
+            return Caller(token.id, token.scope, token.customer, token=True)
         self._failed(request, "tokens")
         raise Unauthenticated(
             "This token is wrong, revoked or has ended.", hint="Make one with `costweir token create`."
         )
+
+    def _is_open(self, request: Request) -> bool:
+        return request.url.path in self._open_paths or _STATIC.fullmatch(request.url.path) is not None
 
     def _failed(self, request: Request, what: str) -> None:
         """Counts a failure of this address. Right tokens still pass, so nobody can lock others out."""
@@ -170,18 +205,17 @@ class Access:
 
     def _admit(self, request: Request, caller: Caller) -> None:
         path = request.url.path
-        if path in _OPEN_PATHS:
+        if self._is_open(request):
             return
-        token = caller.known and caller.actor not in ("admin", "browser")
         if (
-            token
+            caller.token
             and not _is_api(request)
             and (caller.customer or path != "/metrics" or not caller.may("read"))
         ):
             raise NotAllowed("This token is for /v1 only.", hint="Log in to see the pages.")
         if not _is_api(request):
             return
-        wait = self._requests.take(caller.actor if token else f"{caller.actor} {_address(request)}")
+        wait = self._requests.take(caller.actor if caller.token else f"{caller.actor} {_address(request)}")
         if wait:
             raise RateLimited(
                 "Too many requests.", wait=wait, hint=f"Wait {wait} s, and ask for less at once."
@@ -194,20 +228,37 @@ class Access:
                 "This link was used already or is wrong. Restart Costweir for a new one.\n", 403
             )
         reply = RedirectResponse("/", 303)
-        reply.set_cookie(COOKIE, self._keys.session, httponly=True, samesite="strict", max_age=30 * 86_400)
+        reply.set_cookie(
+            COOKIE, self._keys.session, httponly=True, samesite="strict", max_age=30 * 86_400,
+            secure=request.url.scheme == "https",
+        )  # fmt: skip
         return reply
+
+    def _refusal(self, request: Request, error: Error) -> Response:
+        if _is_api(request):
+            return problem(error)
+        if self._door and isinstance(error, Unauthenticated) and _is_visit(request):
+            return RedirectResponse(self._door.invitation(request), 303, {"Cache-Control": "no-store"})
+        headers = {name: value for name, value in problem(error).headers.items() if name in _KEPT}
+        return PlainTextResponse(f"{error.message} {error.hint}".strip() + "\n", error.http_status, headers)
 
 
 def _is_api(request: Request) -> bool:
     return request.url.path == "/v1" or request.url.path.startswith("/v1/")
 
 
+def _is_visit(request: Request) -> bool:
+    """Whether a browser wants to show the page, and not a script or a program with a token of its own."""
+    wanted = request.headers.get("accept", "")
+    return request.method == "GET" and "text/html" in wanted and "authorization" not in request.headers
+
+
 def _address(request: Request) -> str:
     return request.client.host if request.client else ""
 
 
-def _from_us(request: Request) -> bool:
-    """Whether the browser says that a page of this very address sent the request."""
+def is_from_us(request: Request) -> bool:
+    """Whether the browser says that a page of this very address sent the request; silence counts as no."""
     site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
     if site is not None and site != "same-origin":
         return False
@@ -243,13 +294,6 @@ def _capped(receive: Receive) -> Receive:
         return message
 
     return capped
-
-
-def _refusal(request: Request, error: Error) -> Response:
-    if _is_api(request):
-        return problem(error)
-    headers = {name: value for name, value in problem(error).headers.items() if name in _KEPT}
-    return PlainTextResponse(f"{error.message} {error.hint}".strip() + "\n", error.http_status, headers)
 
 
 _KEPT = frozenset({"www-authenticate", "retry-after", "cache-control"})

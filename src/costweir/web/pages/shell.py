@@ -24,6 +24,7 @@ from costweir.prices.book import Book
 from costweir.queries.coverage import stated_lags
 from costweir.queries.request import Request as Question
 from costweir.web import format as fmt
+from costweir.web.access import caller_of
 from costweir.web.desk import Desk
 from costweir.web.pages.asking import Asking
 from costweir.web.pages.assets import Assets
@@ -115,7 +116,8 @@ class Kit:
         theme = request.cookies.get("theme", "")
         html = self.env.get_template(frame.template).render(
             frame=frame, now=now, theme=theme if theme in ("light", "dark") else "", fmt=fmt,
-            asset=self.assets.url, **{"problems": (), **self._sources(now, context), **context},
+            asset=self.assets.url, visitor=caller_of(request).name,
+            **{"problems": (), **self._sources(now, context), **context},
         )  # fmt: skip
         etag = f'"{hashlib.sha256(html.encode()).hexdigest()[:20]}"'
         headers = {"ETag": etag, "Cache-Control": "no-cache", "Vary": "Cookie, Accept-Encoding"}
