@@ -93,10 +93,16 @@ class Book:
         total = sum((line.amount for line in lines), Decimal(0))
         return Priced("priced", total, tuple(lines), rate.version)
 
-    def worst(self, model: str, *, provider: str = "", on: date) -> Mapping[str, Decimal] | None:
+    def worst(
+        self, model: str, *, provider: str = "", on: date,
+        tiers: frozenset[str] | None = None, context_tokens: int | None = None,
+    ) -> Mapping[str, Decimal] | None:  # fmt: skip
         """The highest rate per bucket that could apply on a day or the next: over tiers, context bands,
         hours, routing and every list that knows the model (design §6). None when the model has no price; a
         bucket that is absent has no bound.
+
+        `tiers` says which tiers may apply besides the standard one, and `context_tokens` how large the context may
+        get, where not all of them can.
         """
         code, day = provider_code(provider), on.date() if isinstance(on, datetime) else on
         worst: dict[str, Decimal] = {}
@@ -105,10 +111,32 @@ class Book:
             for twin in prices.siblings(resolved) if resolved is not None else ():
                 factor = highest_uplift(code, twin, day)
                 for when in (day, day + timedelta(days=1)):
-                    for bucket, rate in highest_rates(prices, twin, when).items():
+                    rates = highest_rates(prices, twin, when, tiers=tiers, context_tokens=context_tokens)
+                    for bucket, rate in rates.items():
                         raised = rate * factor if bucket in TOKEN_BUCKETS else rate
                         worst[bucket] = max(raised, worst.get(bucket, raised))
         return worst or None
+
+    def steps(self, model: str, *, provider: str = "") -> tuple[tuple[int, ...], bool]:
+        """Where prices of a model change: the context thresholds of every list that knows it, and whether any of
+        them has prices by the hour."""
+        thresholds: set[int] = set()
+        timed = False
+        for prices in self._lists(model, provider_code(provider), date.max):
+            resolved = prices.resolve(model, routing="", known_on=date.max)
+            for twin in prices.siblings(resolved) if resolved is not None else ():
+                for key, rows in prices.series(twin).items():
+                    timed = timed or bool(key.hours)
+                    thresholds |= {threshold for row in rows for threshold, _ in row.bands}
+        return tuple(sorted(thresholds)), timed
+
+    def context_of(self, model: str, *, provider: str = "") -> int:
+        """The context window of a model in tokens, the largest that a list states; 0 when none does."""
+        largest = 0
+        for prices in self._lists(model, provider_code(provider), date.max):
+            resolved = prices.resolve(model, routing="", known_on=date.max)
+            largest = max([largest, *(row.context for row in prices.aliases if row.model == resolved)])
+        return largest
 
     def list(self, *, provider: str = "", match: str = "", on: date) -> Sequence[Rate]:
         """The rates in force on a day, base band, one per model, tier and routing; `match` is part of a model

@@ -182,16 +182,26 @@ def rate_of_row(row: Row, prices: PriceList, on: date) -> Rate:
     return rate_of(found, {"on": on, "tier": row.key.tier, "routing": row.key.routing})
 
 
-def highest_rates(prices: PriceList, model: str, day: date) -> dict[str, Decimal]:
+def highest_rates(
+    prices: PriceList,
+    model: str,
+    day: date,
+    *,
+    tiers: frozenset[str] | None = None,
+    context_tokens: int | None = None,
+) -> dict[str, Decimal]:
     """The highest rate per bucket over all conditions of one model on one day, stand-ins filled in.
 
+    `tiers` leaves out the rows of every other tier but the standard one, `context_tokens` the bands above it.
     Stand-ins are filled per list and day, because that is how a price is resolved: the highest rate of a
     bucket that one list leaves out may be that of its stand-in there.
     """
     highest: dict[str, Decimal] = {}
     for key in prices.series(model):
+        if tiers is not None and key.tier != STANDARD and key.tier not in tiers:
+            continue
         row = prices.current(model, key, on=day, known_on=date.max)
-        for bucket, rate in row.highest().items() if row is not None else ():
+        for bucket, rate in row.highest(context_tokens).items() if row is not None else ():
             highest[bucket] = max(rate, highest.get(bucket, rate))
     taken = {bucket: rate_for(bucket, highest) for bucket in buckets()}
     return {bucket: found[1] for bucket, found in taken.items() if found is not None}

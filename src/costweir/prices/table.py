@@ -59,10 +59,13 @@ class Row:
                 above = threshold
         return above, {bucket: Decimal(text) for bucket, text in resolved.items()}
 
-    def highest(self) -> dict[str, Decimal]:
-        """The highest rate per bucket over all context bands."""
+    def highest(self, context_tokens: int | None = None) -> dict[str, Decimal]:
+        """The highest rate per bucket over all context bands, or over those that a context of at most that many
+        tokens may fall into."""
         worst = {bucket: Decimal(text) for bucket, text in self.rates.items()}
-        for _, rates in self.bands:
+        for threshold, rates in self.bands:
+            if context_tokens is not None and context_tokens <= threshold:
+                continue
             for bucket, text in rates.items():
                 worst[bucket] = max(Decimal(text), worst.get(bucket, Decimal(0)))
         return worst

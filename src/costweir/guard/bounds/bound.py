@@ -1,0 +1,154 @@
+"""The bound: what a provider may bill for a request on one model at most, in whole nano-dollars (law L1)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
+
+import msgspec
+
+from costweir.guard.bounds.pricing import PARTS, Rates
+from costweir.guard.bounds.shape import Media, Shape
+from costweir.guard.bounds.tables import known, table
+from costweir.guard.bounds.terms import ModelTerms
+from costweir.guard.ledger import Candidate
+
+_DAY = 86_400
+#: Output tokens that a request without a cap is expected to have, for limits of tokens per minute.
+_EXPECTED_OUTPUT = 1_024
+_WRITES = {"": (), "5m": ("cache_write",), "1h": ("cache_write", "cache_write_1h")}
+_OUTPUT = ("output", "reasoning", "output_citation")
+#: The bucket that a medium may be billed as, besides text.
+_BILLED_AS: Mapping[Media, str] = {
+    "image": "input_image", "image_low": "input_image", "audio": "input_audio", "stored_audio": "input_audio",
+    "video": "input_video", "file": "input_image", "fetched": "input_image",
+}  # fmt: skip
+
+
+class Bound(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """`hold = fixed + cap * output_rate` bounds the bill. The granted cap goes into each of `cap_fields` of the
+    forwarded body. `problems` name what has no bound and `unpriced` the buckets without a price; with either, `fixed`
+    is no bound. `tokens` is an estimate for limits of tokens per minute."""
+
+    model: str
+    provider: str
+    fixed: int
+    output_rate: int
+    cap: int
+    floor: int
+    tokens: int
+    cap_fields: tuple[str, ...]
+    price_version: str = ""
+    problems: tuple[str, ...] = ()
+    unpriced: tuple[str, ...] = ()
+
+    @property
+    def cap_field(self) -> str:
+        """The first field that carries the cap; empty where there is no output."""
+        return self.cap_fields[0] if self.cap_fields else ""
+
+    def candidate(self) -> Candidate:
+        """The bound as the ledger takes it."""
+        return Candidate(
+            self.model, self.provider, self.fixed, self.output_rate, self.cap, self.floor, self.tokens,
+            self.price_version, not self.unpriced, not self.problems,
+        )  # fmt: skip
+
+
+def plan(shape: Shape, terms: ModelTerms, *, on: date | None = None) -> Bound:
+    """Bounds a request for one model at the prices of a day and the next; today when none is given."""
+    problems = list(shape.problems)
+    count = _input_tokens(shape, terms, problems)
+    cap, floor = _cap(shape, terms, problems)
+    rates = terms.worst(on=on or _day(int(time.time()) // _DAY), tiers=shape.tiers, context=count)
+    fixed, token, missing = 0, 0, ("model",)
+    if rates is not None:
+        fixed, token, missing = _priced(shape, rates, count)
+        if cap and not terms.cap_includes_reasoning:
+            # The cap does not hold what the model thinks, so the whole answer is reserved whatever is granted.
+            fixed, token, floor = fixed + token * _longest(terms, problems), 0, cap
+    return Bound(
+        model=terms.model,
+        provider=terms.provider,
+        fixed=fixed,
+        output_rate=token,
+        cap=cap,
+        floor=floor,
+        tokens=shape.estimate + (min(cap, shape.cap or _EXPECTED_OUTPUT)) * shape.choices,
+        cap_fields=tuple(dict.fromkeys((*terms.caps, *shape.cap_fields))) if cap else (),
+        price_version="" if rates is None else rates.version,
+        problems=tuple(problems),
+        unpriced=missing,
+    )
+
+
+def _input_tokens(shape: Shape, terms: ModelTerms, problems: list[str]) -> int:
+    """The most input tokens of one round: those of text and media, never more than the context holds."""
+    context = max(terms.context, shape.context) if terms.context else 0
+    count = shape.text + (shape.growth if terms.rewrites else 0)
+    unbounded = [kind for kind in shape.media if not kind.startswith("image") or terms.images is None]
+    if unbounded or shape.rounds:
+        if not context:
+            what = unbounded[0] if unbounded else "a server tool"
+            problems.append(
+                f"{what} is bounded by the context window only, and that of {terms.model} is not known"
+            )
+        return max(context, 1)
+    if shape.media and terms.images is not None:
+        low, high = terms.images
+        count += sum(low if kind == "image_low" else high for kind in shape.media)
+    return min(count, context) if context else count
+
+
+def _cap(shape: Shape, terms: ModelTerms, problems: list[str]) -> tuple[int, int]:
+    """The output cap that is asked for, and the least that is worth granting; no output is (0, 0)."""
+    if shape.format == "openai.embeddings":
+        return 0, 0
+    limit = max(terms.max_output, shape.output)
+    cap = shape.cap or limit or known().fallback_output
+    cap = min(filter(None, (cap, limit, max(terms.context, shape.context))))
+    if shape.thinking and shape.thinking >= cap:
+        problems.append("thinking.budget_tokens is not below max_tokens")
+    return cap, min(cap, shape.thinking + table(shape.format).floor)
+
+
+def _longest(terms: ModelTerms, problems: list[str]) -> int:
+    longest = terms.max_output or terms.context
+    if not longest:
+        problems.append(f"the cap of {terms.model} leaves out reasoning, and its longest answer is not known")
+    return longest
+
+
+def _priced(shape: Shape, rates: Rates, count: int) -> tuple[int, int, tuple[str, ...]]:
+    """What input and fees cost at most, the rate of one more output token, both in nano-dollars rounded up, and the
+    buckets that have no price."""
+    missing: list[str] = []
+    writes = _WRITES[shape.caching]
+    if shape.format.startswith("openai"):
+        # Caching needs no asking there, so any write that has a price may happen.
+        writes = tuple(name for name in _WRITES["1h"] if name in rates.parts)
+    used = ("input", *writes, *(_BILLED_AS[kind] for kind in shape.media))
+    rounds = 1 + shape.rounds
+    parts = count * rounds * max(_highest(rates, used, missing), rates.parts.get("cache_read", 0))
+    parts += rates.parts.get("request", 0)
+    for bucket, times in shape.fees:
+        parts += times * _highest(rates, (bucket,), missing)
+    if shape.format == "openai.embeddings":
+        return -(-parts // PARTS), 0, tuple(missing)
+    spoken = ("output", "output_audio") if shape.speaks else ("output",)
+    rate = max(_highest(rates, spoken, missing), *(rates.parts.get(name, 0) for name in _OUTPUT))
+    token = -(-rate // PARTS) * shape.choices * rounds
+    return -(-parts // PARTS) + token * shape.predicted, token, tuple(missing)
+
+
+def _highest(rates: Rates, names: Iterable[str], missing: list[str]) -> int:
+    """The highest rate of the buckets, which are noted as missing where they have none."""
+    missing += [name for name in dict.fromkeys(names) if name not in rates.parts and name not in missing]
+    return max(rates.parts.get(name, 0) for name in names)
+
+
+@lru_cache(maxsize=8)
+def _day(number: int) -> date:
+    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(days=number)).date()

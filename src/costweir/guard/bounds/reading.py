@@ -1,0 +1,125 @@
+"""From the bytes of a request to its shape: plain chats, which most calls are, in one pass, everything else by a walk."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+import msgspec
+
+from costweir.errors import UsageError
+from costweir.guard.bounds.growth import growth_of
+from costweir.guard.bounds.shape import BYTES_OF_TOKEN, Format, Shape
+from costweir.guard.bounds.tables import table
+from costweir.guard.bounds.walk import Walk, keys_twice
+
+#: The names that the plain form reads; a body that has one of them twice, or escaped, is walked.
+_READ = re.compile(
+    rb'"(?:model|max_tokens|max_completion_tokens|n|stream|stream_options|service_tier)"|\\u00'
+)
+_HINT = "Send one JSON object as the provider's reference describes it."
+
+
+class _Message(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    role: str
+    content: str | None = None
+    name: str | None = None
+    tool_call_id: str | None = None
+
+
+class _StreamOptions(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    include_usage: bool | None = None
+
+
+def read(format: Format, raw: bytes, *, betas: Sequence[str] = ()) -> Shape:  # noqa: A002 - the wire format
+    """The shape of a body. `betas` are the names in the beta header.
+
+    Raises UsageError for what is no request of this format at all; what is one and has no bound is in `problems`.
+    """
+    if format == "openai.chat" and not betas:
+        shape = _plain(raw)
+        if shape is not None:
+            return shape
+    body = _decoded(raw)
+    walk = Walk(format, len(raw))
+    twice = _twice(raw, body)
+    if twice:
+        walk.problem(f"{twice} is there twice")
+    return walk.shape(body, betas)
+
+
+def _plain(raw: bytes) -> Shape | None:
+    """The shape of a chat with nothing in it but texts and free settings, or None."""
+    try:
+        body = _decoder().decode(raw)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        return None
+    names: list[bytes] = _READ.findall(raw)
+    if len(set(names)) != len(names) or b"\\u00" in names:
+        return None
+    rows = table("openai.chat")
+    tiers = rows.tiers.get(body.service_tier or "")
+    if tiers is None:
+        return None
+    count, size = len(body.messages), len(raw)
+    fields = tuple(name for name in ("max_tokens", "max_completion_tokens") if (getattr(body, name) or 0) > 0)
+    return Shape(
+        format="openai.chat",
+        model=body.model,
+        text=size + rows.constants["request"] + count * rows.constants["message"],
+        estimate=size // BYTES_OF_TOKEN + 1,
+        stream=body.stream is True,
+        stream_usage=body.stream_options is not None and body.stream_options.include_usage is True,
+        growth=0
+        if raw.isascii() and b"\\u" not in raw
+        else growth_of([row.content for row in body.messages]),
+        cap=min((getattr(body, name) for name in fields), default=None),
+        cap_fields=fields,
+        choices=max(1, body.n or 1),
+        tiers=tiers,
+    )
+
+
+@cache
+def _decoder() -> msgspec.json.Decoder[Any]:
+    """A reader of the plain form: the fields it reads, and every `free` field of the table as it stands."""
+    typed: list[tuple[str, Any, Any]] = [
+        ("max_tokens", int | None, None), ("max_completion_tokens", int | None, None), ("n", int | None, None),
+        ("stream", bool | None, None), ("stream_options", _StreamOptions | None, None),
+        ("service_tier", str | None, None),
+    ]  # fmt: skip
+    free = [
+        (name, msgspec.Raw, msgspec.Raw(b"null"))
+        for name, row in table("openai.chat").fields.items()
+        if row.bound == "free"
+    ]
+    plain = msgspec.defstruct(
+        "Plain", [("model", str), ("messages", list[_Message]), *typed, *free],
+        forbid_unknown_fields=True, gc=False,
+    )  # fmt: skip
+    return msgspec.json.Decoder(plain)
+
+
+def _decoded(raw: bytes) -> dict[str, Any]:
+    try:
+        body: Any = msgspec.json.decode(raw)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        raise UsageError("The body of the request is not JSON.", hint=_HINT) from None
+    if not isinstance(body, dict):
+        raise UsageError("The body of the request is not a JSON object.", hint=_HINT)
+    return body  # pyright: ignore[reportUnknownVariableType]
+
+
+def _twice(raw: bytes, body: object) -> str:
+    """A key that an object of the body has twice, or nothing. Two readers may then see two different requests."""
+    if len(msgspec.json.encode(body)) == len(raw):
+        # Written as tightly as can be, nothing was lost in reading it.
+        return ""
+    try:
+        json.loads(raw, object_pairs_hook=keys_twice)
+    except (ValueError, RecursionError) as error:
+        return str(error)[:80]
+    return ""

@@ -1,0 +1,107 @@
+"""What bounds and prices need to know of one model, compiled once from the configuration and the price book."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from costweir.domain.usage import Usage
+from costweir.guard.bounds.pricing import Cost, Rates, Tariff, rates_of
+from costweir.guard.bounds.tables import first, known
+from costweir.prices.table import short_name
+
+if TYPE_CHECKING:
+    from costweir.config.tables import Model, Provider
+    from costweir.prices.book import Book
+
+#: The lists of prices that a kind of provider bills by.
+_PRICES = {"openai": "openai", "azure": "azure", "anthropic": "anthropic", "gemini": "google", "vertex": "google",
+           "bedrock": "aws", "mock": ""}  # fmt: skip
+_BOTH_CAPS = ("max_completion_tokens", "max_tokens")
+_REMEMBERED = 256
+
+
+@dataclass(frozen=True, slots=True)
+class ModelTerms:
+    """One model at one provider.
+
+    `context` and `max_output` are tokens, `context` 0 when it is not known. `images` are the most tokens of one image
+    at low and at any other detail, None where only the context bounds them. `rewrites` says that its tokenizer may
+    normalise a text. A cap is forwarded in each of `caps`.
+    """
+
+    model: str
+    provider: str
+    upstream: str
+    context: int
+    max_output: int
+    caps: tuple[str, ...]
+    tariff: Tariff
+    images: tuple[int, int] | None = None
+    rewrites: bool = False
+    cap_includes_reasoning: bool = True
+    _memory: dict[tuple[object, ...], Rates | None] = field(
+        default_factory=dict[tuple[object, ...], "Rates | None"], compare=False
+    )
+
+    def worst(self, *, on: date, tiers: frozenset[str], context: int) -> Rates | None:
+        """The highest rates that a request of at most that many input tokens may meet from that day to the next; None
+        when no price is known."""
+        key = (on, tiers, bisect_left(self.tariff.thresholds, context))
+        if key not in self._memory:
+            if len(self._memory) >= _REMEMBERED:
+                self._memory.clear()
+            tariff = self.tariff
+            found = tariff.book.worst(
+                tariff.name, provider=tariff.provider, on=on, tiers=tiers, context_tokens=context
+            )
+            current = tariff.book.find(tariff.name, provider=tariff.provider, on=on)
+            version = "" if current is None else current.version
+            self._memory[key] = None if found is None else rates_of(found, version)
+        return self._memory[key]
+
+
+def compile_terms(
+    model: Model, provider: Provider, book: Book, *, stated: AbstractSet[str] = frozenset()
+) -> ModelTerms:
+    """The terms of a configured model. `stated` are the model names that the operator's own prices are for.
+
+    The operator's price for the caller's name goes before any price of the upstream's name.
+    """
+    upstream = model.upstream or model.id
+    host = (urlsplit(provider.base_url).hostname or "") if provider.base_url else ""
+    row = (first(known().hosts, host) if host else None) or {}
+    code = str(row.get("prices", _PRICES[provider.kind]))
+    name = model.id if model.id in stated else upstream
+    thresholds, timed = book.steps(name, provider=code)
+    bare = short_name(upstream)
+    known_context = book.context_of(upstream, provider=code)
+    foreign = bool(host) and not row and provider.kind != "azure"
+    caps = ("max_tokens",) if provider.kind == "anthropic" else tuple(row.get("caps", _caps(foreign=foreign)))
+    return ModelTerms(
+        model=model.id,
+        provider=provider.id,
+        upstream=upstream,
+        context=model.context_tokens or known_context,
+        max_output=model.max_output_tokens or known().output_of(bare),
+        caps=caps,
+        tariff=Tariff(book, name, code, thresholds, timed),
+        images=known().images_of(bare),
+        rewrites=provider.kind != "anthropic" and bool(row.get("rewrites", foreign)),
+        cap_includes_reasoning=model.cap_includes_reasoning,
+    )
+
+
+def cost_of(usage: Usage, terms: ModelTerms, *, on: datetime, tier: str = "standard") -> Cost | None:
+    """What a usage costs at the price of that moment, or None when a bucket that was used has no price. Never below the
+    exact price, and less than one nano-dollar above it."""
+    return terms.tariff.cost(usage, on=on, tier=tier)
+
+
+def _caps(*, foreign: bool) -> tuple[str, ...]:
+    """An unknown server may read either field, and the other one is only noise to it."""
+    return _BOTH_CAPS if foreign else _BOTH_CAPS[:1]
