@@ -25,6 +25,8 @@ from urllib.parse import parse_qsl, unquote_plus, urlencode, urlsplit
 import jwt
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+#: Without one, browsers ask for it.
+ICON = '<link rel="icon" href="data:,">'
 PEOPLE: dict[str, dict[str, Any]] = {
     "ada": {"name": "Ada Admin", "email": "ada@example.com", "email_verified": True, "groups": ["ops", "all"]},
     "finn": {"name": "Finn <b>Finance</b>", "email": "finn@example.com", "email_verified": True,
@@ -95,7 +97,7 @@ class Provider:
         return (
             200 if bye else 404,
             "",
-            f"<!doctype html><title>Provider</title>{'Bye.' if bye else 'Nothing.'}",
+            f"<!doctype html>{ICON}<title>Provider</title>{'Bye.' if bye else 'Nothing.'}",
         )
 
     def authorize(self, query: Mapping[str, str]) -> tuple[int, str, str]:
@@ -113,7 +115,7 @@ class Provider:
                 f'<p><a id="{name}" href="/authorize?{address}">{name}</a></p>'
                 for name, address in addresses.items()
             )
-            return 200, "", f"<!doctype html><title>Provider</title><h1>Who are you?</h1>{links}"
+            return 200, "", f"<!doctype html>{ICON}<title>Provider</title><h1>Who are you?</h1>{links}"
         code = secrets.token_urlsafe(16)
         self.codes[code] = Granted(
             query["client_id"], query["redirect_uri"], query["code_challenge"], query.get("nonce", ""), person

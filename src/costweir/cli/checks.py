@@ -25,7 +25,7 @@ LOW_SPACE = 1_000_000_000
 OLDEST_PYTHON = (3, 11)
 EXTRAS = {
     "aws": "boto3", "azure": "azure.identity", "gcp": "google.cloud.bigquery", "objects": "obstore",
-    "postgres": "psycopg",
+    "oidc": "jwt", "postgres": "psycopg",
 }  # fmt: skip
 
 
