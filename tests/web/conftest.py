@@ -25,7 +25,11 @@ from costweir.web.app import create_app
 def serving(desk: FakeDesk, book: Callable[[], Book] = Book.load) -> Iterator[str]:
     """The app over `desk` behind a real server; gives its address."""
     config = uvicorn.Config(
-        create_app(desk, book=book), port=0, log_level="critical", lifespan="off", access_log=False
+        create_app(desk, book=book, office=desk.office),
+        port=0,
+        log_level="critical",
+        lifespan="off",
+        access_log=False,
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
@@ -40,6 +44,7 @@ def serving(desk: FakeDesk, book: Callable[[], Book] = Book.load) -> Iterator[st
     finally:
         server.should_exit = True
         thread.join(5)
+        desk.office.close()
 
 
 @pytest.fixture(scope="session")

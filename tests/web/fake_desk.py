@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from decimal import Decimal
-from functools import lru_cache
+from functools import cached_property, lru_cache
+
+from fake_office import FakeOffice
 
 from costweir.domain.answer import Answer, Cell, Excluded
 from costweir.domain.money import decimal_text, quantity_text
@@ -181,7 +183,6 @@ class FakeDesk:
     sample: bool = True
     broken: Mapping[str, Error] = field(default_factory=dict[str, Error])
     asked: list[Request] = field(default_factory=list[Request])
-    saved: dict[str, str] = field(default_factory=dict[str, str])
 
     def questions(self) -> Sequence[Mapping[str, object]]:
         names = (
@@ -247,17 +248,16 @@ class FakeDesk:
                "reason": "lineItem/UnblendedCost is not a number", "raw": "<b>7,1</b>;" * 40}  # fmt: skip
         return [row][:limit]
 
+    @cached_property
+    def office(self) -> FakeOffice:
+        """What people set; made when it is first needed."""
+        return FakeOffice(CUSTOMERS, PLANS)
+
     def customers(self) -> Sequence[Mapping[str, object]]:
-        return [
-            {"id": name, "name": title, "plan": plan, "since": "2025-01-01"}
-            for name, title, plan in CUSTOMERS
-        ]
+        return [row.to_json() for row in self.office.control.customers()]
 
     def plans(self) -> Sequence[Mapping[str, object]]:
-        return [
-            {"id": name, "name": row[0], "price_usd": row[1], "budget_usd": row[2]}
-            for name, row in PLANS.items()
-        ]
+        return [row.to_json() for row in self.office.control.plans()]
 
     def budgets(self) -> Sequence[Mapping[str, object]]:
         return [
@@ -279,18 +279,12 @@ class FakeDesk:
         ]
 
     def views(self) -> Sequence[Mapping[str, object]]:
-        return [
-            {"name": name, "link": link, "created_at": "2026-11-18T06:10:00.000Z"}
-            for name, link in sorted(self.saved.items())
-        ]
+        return [view.to_json() for view in self.office.control.views()]
 
-    def save_view(self, name: str, link: str) -> None:
-        if not link.startswith("/") or link.startswith("//"):
-            raise UsageError(f"{link} is not a page of this site.", hint="A link starts with one slash.")
-        self.saved[name] = link
-
-    def drop_view(self, name: str) -> bool:
-        return self.saved.pop(name, None) is not None
+    @property
+    def saved(self) -> dict[str, str]:
+        """The links of the saved views by name."""
+        return {view.name: view.link for view in self.office.control.views()}
 
     def status(self) -> Mapping[str, object]:
         months = [] if self.empty else [f"2026-{number:02d}" for number in range(5, 12)]  # fmt: skip

@@ -38,6 +38,7 @@ PAGES = {
     "price": "/settings/prices/model?model=claude-sonnet-4-6&provider=aws",
     "unknown": "/settings/unknown",
     "views": "/explore/views",
+    "settings": "/settings/all",
 }
 CHARTS = ("overview", "explore", "customer", "share", "lines", "many rows", "last month")
 SCREENS = [("light", 1440), ("dark", 1440), ("light", 390), ("dark", 390)]
@@ -383,3 +384,47 @@ def test_prices_are_found_by_a_part_of_a_name(browser: Browser, site: str) -> No
         page.locator("#t-prices tbody a").first.click()
         expect(page.locator("h1")).to_contain_text("opus-4-1")
         assert complaints == []
+
+
+def test_keys_without_ctrl_can_be_switched_off_and_stay_off(browser: Browser, site: str, axe: Axe) -> None:
+    with screen(browser) as (page, complaints):
+        visit(page, site + "/settings/all")
+        page.get_by_label("Keys without Ctrl").first.uncheck()
+        page.locator("h1").click()
+        page.keyboard.press("g")
+        page.keyboard.press("o")
+        page.keyboard.press("?")
+        expect(page.locator("#keys")).to_be_hidden()
+        assert page.url == site + "/settings/all"
+        visit(page, site + "/")
+        page.keyboard.press("d")
+        assert page.evaluate("document.documentElement.dataset.theme") is None
+        page.keyboard.press("Control+k")
+        expect(page.locator("#palette")).to_be_visible()
+        page.keyboard.press("Escape")
+        page.get_by_role("button", name="Keyboard").click()
+        assert violations(axe, page) == []
+        page.locator("#keys").get_by_label("Keys without Ctrl").check()
+        page.keyboard.press("Escape")
+        page.keyboard.press("g")
+        page.keyboard.press("e")
+        page.wait_for_url(site + "/explore")
+        assert complaints == []
+
+
+def test_the_palette_finds_pages_by_what_they_are_about_and_offers_actions(
+    browser: Browser, site: str
+) -> None:
+    with screen(browser) as (page, _):
+        visit(page, site + "/")
+        page.keyboard.press("Control+k")
+        page.keyboard.type("quarantine")
+        expect(page.locator("#palette li")).to_have_count(1)
+        page.keyboard.press("ArrowDown")
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/settings/health")
+        page.keyboard.press("Control+k")
+        page.keyboard.type("keys off")
+        expect(page.locator("#palette li")).to_have_count(1)
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/settings/all#browser")

@@ -169,19 +169,6 @@ class LocalDesk:
         """Every saved view."""
         return [view.to_json() for view in self.control.views()]
 
-    def save_view(self, name: str, link: str) -> None:
-        """Saves a view, or changes the one of that name."""
-        try:
-            self.control.save_view(name, link)
-        except ValueError:
-            raise UsageError(
-                f"{link} is not a page of this site.", hint="A link starts with one slash, as in /explore."
-            ) from None
-
-    def drop_view(self, name: str) -> bool:
-        """Forgets a view; true when there was one."""
-        return self.control.drop_view(name)
-
     def status(self) -> Record:
         """`version, name, today, sample, empty, months` (oldest first)."""
         months = stored_months(self.warehouse)

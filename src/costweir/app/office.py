@@ -1,4 +1,5 @@
-"""The office of this process: changes to what people set, each in one transaction and followed by the warehouse."""
+"""The office of this process: changes to what people set, each in one transaction and followed by the warehouse, and
+the settings as they are in force."""
 
 from __future__ import annotations
 
@@ -37,6 +38,21 @@ class DeskOffice:
     def token(self, text: str) -> Token | None:
         """The token of this text when it may be used now."""
         return self._desk.control.tokens.find(text)
+
+    def settings(self) -> Mapping[str, object]:
+        """Every setting as it is in force, secrets masked: `file` and `rows`."""
+        from costweir import config
+
+        values, origins = config.shown(self._settings), config.origin(self._settings)
+        rows = [
+            {
+                "key": item.key, "value": values[item.key], "origin": origins[item.key], "meaning": item.meaning,
+                "type": item.type, "variables": list(item.variables),
+            }
+            for item in config.settings_list()
+            if item.key in values
+        ]  # fmt: skip
+        return {"file": str(self._settings.file) if self._settings.file else None, "rows": rows}
 
     def charges(self, request: ChargesRequest) -> ChargesPage:
         """One page of lines."""

@@ -92,14 +92,6 @@ class RemoteDesk:
         """Saved views."""
         return self._rows("/explore/views.json")
 
-    def save_view(self, name: str, link: str) -> None:
-        """Saves a view; see `LocalDesk.save_view`."""
-        self._call("POST", "/explore/views.json", {"name": name, "link": link})
-
-    def drop_view(self, name: str) -> bool:
-        """Forgets a view."""
-        return bool(self._call("POST", "/explore/views.json", {"name": name, "drop": True})["dropped"])
-
     def status(self) -> Record:
         """What the store holds."""
         return self._call("GET", "/v1/status")

@@ -167,6 +167,7 @@ def _web(desk: LocalDesk, *, settings: Settings, faces: Faces, keys: Keys, drain
             *api_routes(desk, writes=writes, ready=ready, office=office),
             *(door.routes() if door else []),
         ],
+        office=office,
         allowed_hosts=["*"] if faces.public and not settings.web.allowed_hosts else hosts,
         book=cache(lambda: _book(settings)),
     )

@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from costweir.errors import NotFound
 from costweir.prices.book import Book
 from costweir.web.desk import Desk
+from costweir.web.office import Office
 from costweir.web.pages import (
     customers,
     explore,
@@ -28,6 +29,7 @@ from costweir.web.pages import (
     palette,
     plans,
     prices,
+    settings,
     sources,
     unknown,
     views,
@@ -51,12 +53,12 @@ LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 def create_app(
     desk: Desk, *, routes: Sequence[BaseRoute] = (), allowed_hosts: Sequence[str] = LOOPBACK,
-    book: Callable[[], Book] = Book.load,
+    book: Callable[[], Book] = Book.load, office: Office | None = None,
 ) -> Starlette:  # fmt: skip
     """The app over one desk. `routes` are mounted beside the pages; `allowed_hosts` are the names (no port)
     that a request may be addressed to, `*` allows every name. `book` gives the price book with the operator's own
-    prices."""
-    kit = Kit(desk, book)
+    prices. Without an `office` the pages can only be read."""
+    kit = Kit(desk, book, office)
     pages: list[BaseRoute] = [
         Route("/static/{digest}/{name}", kit.assets.serve),
         *overview.routes(kit),
@@ -69,6 +71,7 @@ def create_app(
         *sources.routes(kit),
         *prices.routes(kit),
         *unknown.routes(kit),
+        *settings.routes(kit),
         *palette.routes(kit),
     ]
     return Starlette(

@@ -52,14 +52,6 @@ class Desk(Protocol):
         """`name, link, created_at` of every saved view, by name."""
         ...
 
-    def save_view(self, name: str, link: str) -> None:
-        """Saves a view, or changes the one of that name. Raises UsageError for a link to another site."""
-        ...
-
-    def drop_view(self, name: str) -> bool:
-        """Forgets a view; true when there was one."""
-        ...
-
     def status(self) -> Record:
         """`version, today, sample (bool), empty (bool), months (list, oldest first)`."""
         ...

@@ -1,4 +1,5 @@
-"""The office behind the API: what people set, the lines of the bills and the price book. The server's own is one."""
+"""The office behind the pages and the API: what people set, the settings, and more that only the server itself has.
+The server's own is one."""
 
 from __future__ import annotations
 
@@ -22,6 +23,11 @@ class Office(Protocol):
 
     def edit(self, change: Callable[[Control], Result]) -> Result:
         """Makes a change in one transaction and brings the warehouse in step."""
+        ...
+
+    def settings(self) -> Mapping[str, object]:
+        """Every setting as it is in force, secrets masked: `file` (a path or null) and `rows` of `key, value, origin,
+        meaning, type, variables`."""
         ...
 
     def charges(self, request: ChargesRequest) -> ChargesPage:

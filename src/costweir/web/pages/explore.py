@@ -299,7 +299,7 @@ def _frame_context(kit: Kit, asked: Asked, now: Now, dimensions: tuple[str, ...]
         "bases": [(name, replace(view, basis=name).url(), name == answer.basis) for name in BASES],
         "compare": {name: replace(view, vs=name).url() for name in ("prev", "none")},
         "ranges": _ranges(view, now), "dimensions": [(name, _label(name)) for name in choices],
-        "form_token": kit.forms.token, "here": view.url(),
+        "here": view.url(),
         "clear": replace(view, where={}, unknown=()).url(),
         "unknown": [(name, value, _drop_unknown(view, name).url()) for name, value in view.unknown],
         "csv": f"/explore.csv{query}", "md": f"/explore.md{query}",

@@ -19,16 +19,18 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from costweir.domain.answer import Answer
-from costweir.errors import Error
+from costweir.errors import Error, Unreachable
 from costweir.prices.book import Book
 from costweir.queries.coverage import stated_lags
 from costweir.queries.request import Request as Question
 from costweir.web import format as fmt
-from costweir.web.access import caller_of
+from costweir.web.access import Role, caller_of
 from costweir.web.desk import Desk
+from costweir.web.office import Office
+from costweir.web.pages import navigation
 from costweir.web.pages.asking import Asking
 from costweir.web.pages.assets import Assets
-from costweir.web.pages.forms import Fields, Forms, read_form
+from costweir.web.pages.forms import MOST_BYTES, Forms, Sent, may_change, read_form
 from costweir.web.pages.table import Table, to_csv, to_markdown
 from costweir.web.pages.view import Days
 
@@ -37,6 +39,7 @@ _STOPPED = timedelta(days=31)
 #: How far each provider has delivered.
 HEALTH = Question("data_health", by=("provider",))
 Build = Callable[["Kit", Request], Response]
+Receive = Callable[["Kit", Sent], Response]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,7 @@ class Kit:
 
     desk: Desk
     book: Callable[[], Book] = Book.load
+    kept: Office | None = None
     assets: Assets = field(default_factory=Assets)
     forms: Forms = field(default_factory=Forms)
     ask: Asking = field(init=False)
@@ -97,6 +101,17 @@ class Kit:
             lstrip_blocks=True,
         )
         self.env.filters["spec"] = _spec
+        cast("dict[str, object]", self.env.globals).update(
+            sections=navigation.SECTIONS, places=navigation.places(),
+            section_of=navigation.section_of, letters=json.dumps(navigation.letters()),
+        )  # fmt: skip
+
+    @property
+    def office(self) -> Office:
+        """What people set. Raises Unreachable when this server keeps nothing."""
+        if self.kept is None:
+            raise Unreachable("This server keeps no customers, plans or views.", hint="Ask the main server.")
+        return self.kept
 
     def now(self) -> Now:
         """The state of the store."""
@@ -116,7 +131,9 @@ class Kit:
         theme = request.cookies.get("theme", "")
         html = self.env.get_template(frame.template).render(
             frame=frame, now=now, theme=theme if theme in ("light", "dark") else "", fmt=fmt,
-            asset=self.assets.url, visitor=caller_of(request).name,
+            asset=self.assets.url, visitor=caller_of(request).name, token=self.forms.token,
+            keys_off=request.cookies.get("keys") == "off",
+            may_edit=self.may_edit(request),
             **{"problems": (), **self._sources(now, context), **context},
         )  # fmt: skip
         etag = f'"{hashlib.sha256(html.encode()).hexdigest()[:20]}"'
@@ -124,6 +141,10 @@ class Kit:
         if frame.status == 200 and request.headers.get("if-none-match") == etag:
             return Response(status_code=304, headers=headers)
         return Response(html, frame.status, headers, media_type="text/html; charset=utf-8")
+
+    def may_edit(self, request: Request) -> bool:
+        """Whether whoever asks may change customers, plans, views and annotations here."""
+        return self.kept is not None and may_change(request, "finance")
 
     def _sources(self, now: Now, context: Mapping[str, object]) -> Mapping[str, object]:
         if "sources" in context:
@@ -151,14 +172,16 @@ class Kit:
 
         return handle
 
-    def receiver(self, change: Callable[[Kit, Fields], Response]) -> Callable[[Request], Awaitable[Response]]:
-        """An endpoint for a form: read, checked, then `change` in a worker thread, with its Error as a page."""
+    def receiver(
+        self, change: Receive, *, role: Role = "admin", most: int = MOST_BYTES
+    ) -> Callable[[Request], Awaitable[Response]]:
+        """An endpoint for a form of at most `most` bytes: read, checked for `role`, then `change` in a worker thread,
+        with its Error as a page."""
 
         async def handle(request: Request) -> Response:
             try:
-                fields = await read_form(request)
-                self.forms.check(request, fields)
-                return await run_in_threadpool(change, self, fields)
+                sent = self.forms.check(request, await read_form(request, most=most), role=role)
+                return await run_in_threadpool(change, self, sent)
             except Error as error:
                 return await run_in_threadpool(self.failure, request, error)
 

@@ -72,41 +72,60 @@
     }
   });
 
-  // Palette: pages are in the page, customers and models are fetched when it opens.
+  // Keys without a modifier can be switched off (WCAG 2.1.4); the server writes the choice into the page.
+  addEventListener("change", (event) => {
+    if (!event.target.matches("[data-keys-toggle]")) return;
+    const on = event.target.checked;
+    root.dataset.keys = on ? "on" : "off";
+    $$("[data-keys-toggle]").forEach((box) => { box.checked = on; });
+    document.cookie = `keys=${root.dataset.keys}; path=/; max-age=31536000; samesite=lax`;
+    say(on ? "Keys are on" : "Keys are off; Ctrl K and Esc still work");
+  });
+
+  // Palette: pages, actions, customers, models and views are fetched when it opens.
   const palette = $("#palette"), field = $("input", palette), list = $("ul", palette), none = $(".none", palette);
   let known = null;
   const open = async (id) => {
     const dialog = $("#" + id);
     if (!dialog.open) dialog.showModal();
     if (id !== "palette") return;
-    field.value = ""; filter();
-    if (known) return;
-    known = [];
-    try { known = (await (await fetch("/palette.json")).json()).rows; } catch { known = []; }
+    field.value = "";
+    if (!known) {
+      known = [];
+      try { known = (await (await fetch("/palette.json")).json()).rows; } catch { known = null; }
+    }
     filter();
   };
+  const make = (name, text, to) => { const made = document.createElement(name); made.textContent = text; to.append(made); return made; };
+  const entry = (row) => {
+    const li = make("li", "", list), a = make("a", "", li);
+    a.href = row.href;
+    if (row.icon) {
+      const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg"), use = document.createElementNS("http://www.w3.org/2000/svg", "use");
+      svg.setAttribute("class", "i"); svg.setAttribute("aria-hidden", "true"); use.setAttribute("href", "#i-" + row.icon);
+      svg.append(use); a.append(svg);
+    } else li.className = "found";
+    a.append(row.title + " ");
+    if (row.key) make("kbd", row.key, a);
+    else if (!row.icon) make("span", row.kind, a).className = "muted";
+  };
   const filter = () => {
-    const words = field.value.toLowerCase();
-    $$("li.found", list).forEach((li) => li.remove());
-    $$("li", list).forEach((li) => { li.hidden = !li.textContent.toLowerCase().includes(words); });
-    const hits = words ? (known || []).filter((row) => row.title.toLowerCase().includes(words)).slice(0, 12) : [];
-    for (const row of hits) {
-      const li = document.createElement("li"), a = document.createElement("a"), kind = document.createElement("span");
-      li.className = "found"; a.href = row.href; a.textContent = row.title + " "; kind.className = "muted"; kind.textContent = row.kind;
-      a.append(kind); li.append(a); list.append(li);
-    }
-    none.hidden = $$("li", list).some((li) => !li.hidden);
+    const words = field.value.trim().toLowerCase();
+    const hits = (known || []).filter((row) => (words ? `${row.title} ${row.words || ""}`.toLowerCase().includes(words) : row.icon));
+    list.replaceChildren();
+    hits.slice(0, 30).forEach(entry);
+    none.hidden = hits.length > 0;
   };
   field.addEventListener("input", filter);
   palette.addEventListener("keydown", (event) => {
-    const links = $$("li:not([hidden]) a", list), at = links.indexOf(document.activeElement);
+    const links = $$("a", list), at = links.indexOf(document.activeElement);
     if (event.key === "ArrowDown") { event.preventDefault(); (links[at + 1] || links[0])?.focus(); }
     if (event.key === "ArrowUp") { event.preventDefault(); (at > 0 ? links[at - 1] : field).focus(); }
     if (event.key === "Enter" && document.activeElement === field && links[0]) { event.preventDefault(); links[0].click(); }
   });
 
   // Keys. Dead inside fields and dialogs, and with a modifier.
-  const pages = { o: "/", e: "/explore", c: "/customers", m: "/customers/models", s: "/settings/health", p: "/settings/prices", v: "/explore/views" };
+  const pages = JSON.parse(document.body.dataset.go);
   const rows = () => $$("table[data-rows] tbody tr").filter((r) => $("a", r));
   const step = (by) => {
     const all = rows(), at = all.findIndex((r) => r.contains(document.activeElement));
@@ -117,12 +136,12 @@
   addEventListener("keydown", (event) => {
     if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "k") { event.preventDefault(); open("palette"); return; }
     if (event.key === "Escape") $$("details.menu[open]").forEach((d) => { d.open = false; $("summary", d).focus(); });
-    if (event.target.closest("input,select,textarea,dialog") || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (root.dataset.keys === "off" || event.target.closest("input,select,textarea,dialog") || event.ctrlKey || event.metaKey || event.altKey) return;
     const key = event.key, was = before;
     before = key;
     if (was === "g" && pages[key]) { location.href = pages[key]; return; }
     if (was === "g") return;
-    if (key === "/") { event.preventDefault(); const first = $(".filters summary, .filters a"); if (first) first.focus(); else open("palette"); }
+    if (key === "/") { event.preventDefault(); const first = $(".filters input[type=search], .filters summary, .filters a"); if (first) first.focus(); else open("palette"); }
     if (key === "?") open("keys");
     if (key === "d") flip();
     if (key === "y") copy(location.href, "Link copied");
