@@ -15,6 +15,7 @@ from costweir.control.database import Database
 from costweir.control.directory import Budget, Customer, Directory, Entity, Entry, Origin, Plan
 from costweir.control.edits import Edits
 from costweir.control.incidents import Incidents
+from costweir.control.mappings import OwnMappings
 from costweir.control.replies import Replies
 from costweir.control.runs import Outcome, Run, Runs
 from costweir.control.tokens import SECRET_FILE, Tokens
@@ -42,6 +43,8 @@ class Control:
         self.approvals = Approvals(database)
         #: What people know about single days. For reading; changes go through `edits`.
         self.annotations = Annotations(database)
+        #: What the operator says that lines of a bill mean.
+        self.mappings = OwnMappings(database)
         #: Changes by hand, each with its row in the audit chain.
         self.edits = Edits(database, self._directory, self.audit)
         #: What was answered to writes that may be repeated.

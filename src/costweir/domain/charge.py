@@ -172,6 +172,14 @@ CHARGE_COLUMNS: tuple[Column, ...] = (
     _c("usage_month", "text", meaning="YYYY-MM of usage_date", required=True),
     # a table that grows gets a column at its end, so this order is that of the migrations
     _c("x_credit_usd", "money", meaning="x_credit_cost in USD"),
+    # what the meaning was read from, so that a stored line can be given another meaning
+    _c("x_line_service", "text", meaning="the service that the meaning was read from"),
+    _c("x_line_text", "text", meaning="the text that the meaning was read from"),
+    _c("x_line_unit", "text", meaning="the unit that the meaning was read from"),
+    _c("x_line_facts", "json", meaning="what the bill itself says about the model, where it does"),
+    _c("x_line_quantity", "quantity", meaning="how many of x_line_unit"),
+    _c("x_consumed_quantity", "quantity", meaning="consumed_quantity as the bill says it, before tokens"),
+    _c("x_consumed_unit", "text", meaning="consumed_unit as the bill says it"),
 )
 
 CHARGE_COLUMN_NAMES: tuple[str, ...] = tuple(column.name for column in CHARGE_COLUMNS)

@@ -120,6 +120,9 @@ _ALL = (
     _raw("sku", "sku_id", "id of the SKU or meter"),
     _raw("usage_type", "x_usage_type", "usage type, SKU text or meter name, verbatim"),
     _raw("unit", "pricing_unit", "the unit that has a price"),
+    _raw("line_service", "x_line_service", "the service that the meaning was read from"),
+    _raw("line_text", "x_line_text", "the text that the meaning was read from, which a mapping matches"),
+    _raw("line_unit", "x_line_unit", "the unit that the meaning was read from"),
     _raw("modality", "x_modality", "text, image, audio, video ..."),
     _raw("resource", "resource_id", "inference profile, endpoint or deployment", empty="none"),
     _raw("mapping_rule", "x_mapping_rule", "the classification rule that hit", empty="none"),
@@ -128,9 +131,13 @@ _ALL = (
     Dimension("outcome", "how a call ended", calls="f.x_outcome"),
     Dimension("query_type", "kind of question of a call", calls="f.x_query_type"),
     Dimension("environment", "environment of a call", calls="f.x_environment"),
-    Dimension("change", "restated, or new day that an earlier read did not have", restated="f.x_change"),
-    Dimension("run", "the run that read the bill again", restated="f.x_run_id"),
-    Dimension("read_on", "UTC day on which the bill was read again", kind="day", restated="f.restated_on"),
+    Dimension(
+        "change", "restated, new day that an earlier read did not have, or remapped", restated="f.x_change"
+    ),
+    Dimension(
+        "run", "the run that read the bill again or gave its lines another meaning", restated="f.x_run_id"
+    ),
+    Dimension("read_on", "UTC day on which that was", kind="day", restated="f.restated_on"),
 )
 
 DIMENSION_TABLE: dict[str, Dimension] = {dimension.name: dimension for dimension in _ALL}

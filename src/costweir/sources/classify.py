@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import csv
 import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from costweir.domain.charge import UNKNOWN
 from costweir.errors import UsageError
@@ -21,7 +22,7 @@ from costweir.sources.meaning.forms import load_forms
 from costweir.sources.meaning.line import Line, Meaning
 from costweir.sources.meaning.lines import LineRule, LineRules, ServiceRules
 from costweir.sources.meaning.models import Hit, ModelFinder, ModelRule, better
-from costweir.sources.meaning.overrides import Overrides, load_overrides
+from costweir.sources.meaning.overrides import Overrides, read_overrides
 from costweir.sources.meaning.scope import AiScope
 from costweir.sources.meaning.slots import SlotReader, Slots
 from costweir.sources.meaning.units import Block, UnitReader
@@ -71,13 +72,23 @@ class Classifier:
         self.rules_hash: str = hashlib.sha256(f"{data.digest()}:{own}".encode()).hexdigest()
 
     @classmethod
-    def load(cls, overrides: Path | None = None) -> Classifier:
-        """The classifier with the shipped mapping data and, on top, the operator's exact mappings in
-        `overrides`.
+    def load(cls, overrides: Path | None = None, *, own: Sequence[Mapping[str, Any]] = ()) -> Classifier:
+        """The classifier with the shipped mapping data and, on top, the operator's exact mappings: those of the file
+        `overrides` and the rules `own`.
 
-        Raises ConfigError when that file is missing or wrong.
+        Raises ConfigError when that file is missing or a mapping is wrong.
         """
-        return cls(load_overrides(overrides) if overrides else None)
+        return cls(read_overrides(overrides, own))
+
+    @property
+    def mapped_texts(self) -> frozenset[str]:
+        """The texts that the operator's exact mappings are about."""
+        return self._overrides.texts if self._overrides else frozenset()
+
+    def developer_of(self, model: str) -> str:
+        """Who makes a model of this id, empty when no family has such names."""
+        hit = self._models.find(self._cutter.cut(model), cloud="other", service="")
+        return hit.family.developer if hit else ""
 
     def is_ai(self, cloud: str, service: str, text: str) -> bool:
         """Whether a line is of an AI service (`mappings/services.yaml`); for openai and anthropic always."""

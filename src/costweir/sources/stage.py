@@ -141,7 +141,7 @@ def _main() -> int:
         sys.stdout.flush()
 
     try:
-        classifier = Classifier.load(options.mapping_overrides)
+        classifier = Classifier.load(options.mapping_overrides, own=options.own_mappings)
         run = Job(
             Path(job["into"]),
             options,

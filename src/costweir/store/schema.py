@@ -47,6 +47,13 @@ MIRRORED: Mapping[str, Mapping[str, Kind]] = {
 
 CALL_KINDS: Mapping[str, Kind] = {column.name: column.kind for column in CALL_COLUMNS}
 
+#: The columns of a later price of a call.
+ADJUSTMENT_KINDS: Mapping[str, Kind] = {
+    "call_id": "text", "step": "int", "run_id": "text", "reason": "text", "usd_before": "money", "usd_after": "money",
+    "price_version_before": "text", "price_version_after": "text", "adjusted_by": "text", "adjusted_at": "instant",
+    "adjusted_on": "day",
+}  # fmt: skip
+
 #: What a staged quarantine file holds, and the columns it goes into.
 QUARANTINE_COLUMNS: Mapping[str, str] = {
     "file": "x_file", "row_number": "row_number", "reason": "reason", "raw": "raw_text",
@@ -161,6 +168,11 @@ def distinct_calls(calls: Sequence[Mapping[str, Value]]) -> list[Mapping[str, Va
     if unknown:
         raise UsageError(f"A call has no column {unknown[0]!r}.", hint="See CALL_COLUMNS for the columns.")
     return list({call.get("call_id"): call for call in calls}.values())
+
+
+def distinct_adjustments(rows: Sequence[Mapping[str, Value]]) -> list[Mapping[str, Value]]:
+    """The later prices, each call and step once."""
+    return list({(row["call_id"], row["step"]): row for row in rows}.values())
 
 
 def charge_list() -> str:

@@ -59,6 +59,28 @@ class Load:
 
 
 @dataclass(frozen=True, slots=True)
+class Move:
+    """Lines of one slot that get another meaning: `found` are their columns of `remapping.FOUND` as they are stored,
+    `meaning` the columns of `remapping.MEANT` as they shall be. `tokens_per_unit` is empty where the unit is not
+    tokens, and `lines` how many there are."""
+
+    found: Mapping[str, Value]
+    meaning: Mapping[str, Value]
+    tokens_per_unit: int | None
+    lines: int
+
+
+@dataclass(frozen=True, slots=True)
+class Remap:
+    """A change of meaning in one slot, under the id that its adjustments are found by."""
+
+    run_id: str
+    slot: Slot
+    at: datetime
+    moves: Sequence[Move]
+
+
+@dataclass(frozen=True, slots=True)
 class Table:
     """The rows of a query with their column names."""
 
@@ -113,12 +135,25 @@ class Warehouse(Reader, Protocol):
         """
         ...
 
+    def remap(self, remap: Remap) -> None:
+        """Gives stored lines of one slot another meaning, and keeps what that moved as adjustments, in one
+        transaction. No amount changes.
+
+        Raises Conflict when the lines are not those that `remap` names; the store is then as it was.
+        """
+        ...
+
     def mirror(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Value]]) -> None:
         """Replaces one small reference table (customers, plans, budgets, customer_approved_models)."""
         ...
 
     def append(self, calls: Sequence[Mapping[str, Value]]) -> int:
         """Adds calls that are not there yet (by `call_id`) and returns how many were new."""
+        ...
+
+    def adjust(self, adjustments: Sequence[Mapping[str, Value]]) -> int:
+        """Adds the later prices of calls that are not there yet (by `call_id` and `step`), in one transaction, and
+        returns how many were new. The calls stay as they were."""
         ...
 
     def snapshot(self) -> AbstractContextManager[Reader]:

@@ -3,7 +3,8 @@
 -- title: Which lines of AI services no mapping rule knows
 -- basis: [billed, effective, list]
 -- by: [provider, service, usage_type, unit]
--- dimensions: [provider, service, usage_type, sku, unit, region, source, account, month, day, category, confidence]
+-- dimensions: [provider, service, usage_type, sku, unit, line_service, line_text, line_unit, region, source, account,
+--   month, day, category, confidence]
 -- needs: charges
 -- only: f.x_model = 'unknown' AND f.x_is_ai = TRUE
 -- measures: {quantity: quantity, lines: int, last_day: day}

@@ -20,8 +20,9 @@ class StageOptions:
     """How to read the files.
 
     `source` is `auto` or the only format that is accepted. `rates` are US dollars for one unit of a
-    currency, by the keys of `staging.rates`, used where the bill states no rate of its own. `memory_limit` is
-    for DuckDB; the process needs about 150 MB besides.
+    currency, by the keys of `staging.rates`, used where the bill states no rate of its own. `mapping_overrides` is
+    the file with the operator's mappings and `own_mappings` are those set by hand. `memory_limit` is for DuckDB; the
+    process needs about 150 MB besides.
     """
 
     source: str = "auto"
@@ -30,6 +31,7 @@ class StageOptions:
     attribution: AttributionRules | None = None
     rates: Mapping[str, Decimal] = field(default_factory=dict[str, Decimal])
     mapping_overrides: Path | None = None
+    own_mappings: Sequence[Mapping[str, Any]] = ()
     memory_limit: str = "512MB"
 
     def to_json(self) -> dict[str, object]:
@@ -41,6 +43,7 @@ class StageOptions:
             "attribution": self.attribution.to_json() if self.attribution else None,
             "rates": {code: decimal_text(rate) for code, rate in self.rates.items()},
             "mapping_overrides": str(self.mapping_overrides) if self.mapping_overrides else None,
+            "own_mappings": [dict(rule) for rule in self.own_mappings],
             "memory_limit": self.memory_limit,
         }
 
@@ -55,6 +58,7 @@ class StageOptions:
             attribution=AttributionRules.from_json(rules) if rules else None,
             rates={code: Decimal(rate) for code, rate in data["rates"].items()},
             mapping_overrides=Path(overrides) if overrides else None,
+            own_mappings=tuple(data["own_mappings"]),
             memory_limit=data["memory_limit"],
         )
 

@@ -35,7 +35,8 @@ DECIDED = frozenset({
     "x_direction", "x_modality", "x_cache_action", "x_cache_ttl", "x_tier", "x_routing", "x_context_band",
     "x_tokens", "x_mapping_rule",
     "x_mapping_confidence", "x_customer", "x_customer_rule", "x_project", "x_project_rule",
-    "x_feature", "x_feature_rule", "usage_date", "usage_hour", "iso_dow", "usage_month",
+    "x_feature", "x_feature_rule", "usage_date", "usage_hour", "iso_dow", "usage_month", "x_line_service",
+    "x_line_text", "x_line_unit", "x_line_facts", "x_line_quantity", "x_consumed_quantity", "x_consumed_unit",
 })  # fmt: skip
 
 #: What the classifier decides from, and what the meaning table is joined by.
@@ -231,6 +232,12 @@ def _decided(source: str, files: Sequence[str], rules: AttributionRules) -> dict
         "usage_hour": f"hour({start})",
         "iso_dow": f"isodow({start})",
         "usage_month": f"strftime({start}, '%Y-%m')",
+        "x_line_quantity": "coalesce(line_quantity, pricing_quantity)",
+        "x_consumed_quantity": "consumed_quantity",
+        "x_consumed_unit": "consumed_unit",
+    }
+    decided |= {
+        f"x_{name}": f"nullif({name}, '')" for name in KEYS if name != "x_provider" and name != "line_region"
     }
     for name in ("billed", "effective", "list", "contracted"):
         cost = "coalesce(effective_cost, billed_cost)" if name == "effective" else f"{name}_cost"

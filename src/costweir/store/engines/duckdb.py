@@ -21,8 +21,8 @@ from costweir.errors import (
     StoreLocked,
     Unreachable,
 )
-from costweir.store import restating, schema, staged
-from costweir.store.warehouse import Capabilities, Load, Parameter, Reader, Table, Value
+from costweir.store import remapping, restating, schema, staged
+from costweir.store.warehouse import Capabilities, Load, Parameter, Reader, Remap, Table, Value
 
 CAPABILITIES = Capabilities(
     dialect="duckdb", max_decimal_digits=38, transactions=True, many_processes=False, reads_parquet=True
@@ -124,6 +124,25 @@ class DuckDBWarehouse:
                 cursor.execute(restating.FORGET)
             _insert(cursor, "loads", schema.load_row(load))
 
+    def remap(self, remap: Remap) -> None:
+        """Gives stored lines another meaning in one transaction; see the port."""
+        slot = schema.slot_params(remap.slot)
+        source, params = _unnest(
+            list(remapping.COLUMNS), list(remapping.COLUMNS.values()), remapping.rows(remap.moves)
+        )
+        with self._writing, _translated(), self._cursor() as cursor, _transaction(cursor):
+            cursor.execute(restating.REMEMBER[0])
+            cursor.execute(restating.REMEMBER[1], slot)
+            cursor.execute(remapping.CREATE)
+            cursor.execute(f"INSERT INTO moves {source}", params)
+            remapping.check_count(remap, _count(cursor, remapping.UPDATE, slot))
+            cursor.execute(remapping.DROP_ROLLUP, slot)
+            cursor.execute(schema.rollup_statement(), slot)
+            load, _, reader = cursor.execute(restating.EARLIER_LOAD, slot).fetchall()[0]
+            cursor.execute(restating.RESTATE, remapping.restating(remap, str(load), str(reader)))
+            cursor.execute(restating.FORGET)
+            cursor.execute(remapping.FORGET)
+
     def mirror(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Value]]) -> None:
         """Replaces a reference table in one transaction and notes when."""
         kinds = schema.check_mirror(table, columns, rows)
@@ -149,6 +168,23 @@ class DuckDBWarehouse:
                 cursor,
                 f"INSERT INTO calls ({', '.join(columns)}) SELECT n.* FROM ({source}) AS n "  # noqa: S608
                 "WHERE NOT EXISTS (SELECT 1 FROM calls AS k WHERE k.call_id = n.call_id)",
+                params,
+            )
+
+    def adjust(self, adjustments: Sequence[Mapping[str, Value]]) -> int:
+        """Adds the later prices that are not there yet, in one transaction."""
+        fresh = schema.distinct_adjustments(adjustments)
+        if not fresh:
+            return 0
+        kinds = schema.ADJUSTMENT_KINDS
+        rows = [[row.get(name) for name in kinds] for row in fresh]
+        source, params = _unnest(list(kinds), list(kinds.values()), rows)
+        with self._writing, _translated(), self._cursor() as cursor, _transaction(cursor):
+            return _count(
+                cursor,
+                f"INSERT INTO call_adjustments ({', '.join(kinds)}) SELECT n.* FROM ({source}) AS n "  # noqa: S608
+                "WHERE NOT EXISTS "
+                "(SELECT 1 FROM call_adjustments AS a WHERE a.call_id = n.call_id AND a.step = n.step)",
                 params,
             )
 

@@ -19,8 +19,8 @@ import sqlglot
 from psycopg import sql as pgsql
 
 from costweir.errors import Conflict, Error, SourceRejected, Unreachable
-from costweir.store import restating, schema, staged
-from costweir.store.warehouse import Capabilities, Load, Parameter, Reader, Table, Value
+from costweir.store import remapping, restating, schema, staged
+from costweir.store.warehouse import Capabilities, Load, Parameter, Reader, Remap, Table, Value
 
 CAPABILITIES = Capabilities(
     dialect="postgres", max_decimal_digits=131072, transactions=True, many_processes=True, reads_parquet=False
@@ -35,6 +35,7 @@ _INDEXES = (
     "CREATE INDEX IF NOT EXISTS charges_daily_slot ON charges_daily (x_provider, x_account, x_period)",
     "CREATE INDEX IF NOT EXISTS charges_daily_date ON charges_daily (usage_date)",
     "CREATE UNIQUE INDEX IF NOT EXISTS calls_id ON calls (call_id)",
+    "CREATE UNIQUE INDEX IF NOT EXISTS call_adjustments_step ON call_adjustments (call_id, step)",
 )
 
 Connection = psycopg.Connection[tuple[Any, ...]]
@@ -110,6 +111,24 @@ class PostgresWarehouse:
                 for table in ("charges", "charges_daily"):
                     _run(connection, f"ANALYZE {table}")
 
+    def remap(self, remap: Remap) -> None:
+        """Gives stored lines another meaning in one transaction; see the port."""
+        slot = schema.slot_params(remap.slot)
+        with self._transaction() as connection:
+            _run(connection, _ONE_WRITER)
+            _run(connection, restating.REMEMBER[0])
+            _run(connection, restating.REMEMBER[1], slot)
+            _run(connection, _bytewise(remapping.CREATE))
+            for row in remapping.rows(remap.moves):
+                _insert(connection, "moves", dict(zip(remapping.COLUMNS, row, strict=True)))
+            remapping.check_count(remap, _run(connection, remapping.UPDATE, slot).rowcount)
+            _run(connection, remapping.DROP_ROLLUP, slot)
+            _run(connection, schema.rollup_statement(), slot)
+            load, _, reader = _run(connection, restating.EARLIER_LOAD, slot).fetchall()[0]
+            _run(connection, restating.RESTATE, remapping.restating(remap, str(load), str(reader)))
+            _run(connection, restating.FORGET)
+            _run(connection, remapping.FORGET)
+
     def mirror(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Value]]) -> None:
         """Replaces a reference table in one transaction and notes when."""
         schema.check_mirror(table, columns, rows)
@@ -129,6 +148,14 @@ class PostgresWarehouse:
         with self._transaction() as connection:
             for call in fresh:
                 new += _insert(connection, "calls", call, "ON CONFLICT (call_id) DO NOTHING")
+        return new
+
+    def adjust(self, adjustments: Sequence[Mapping[str, Value]]) -> int:
+        """Adds the later prices that are not there yet, in one transaction."""
+        new = 0
+        with self._transaction() as connection:
+            for row in schema.distinct_adjustments(adjustments):
+                new += _insert(connection, "call_adjustments", row, "ON CONFLICT (call_id, step) DO NOTHING")
         return new
 
     def query(self, sql: str, params: Mapping[str, Parameter] | None = None) -> Table:
@@ -206,7 +233,7 @@ def _insert(connection: Connection, table: str, row: Mapping[str, Value], more: 
 def _bytewise(statement: str) -> str:
     """Text compares by its bytes, as in every other engine, so that rows come in the same order
     everywhere."""
-    if not statement.startswith("CREATE TABLE"):
+    if not statement.startswith(("CREATE TABLE", "CREATE TEMP TABLE")):
         return statement
     return re.sub(r"\bTEXT\b", 'TEXT COLLATE "C"', statement)
 
