@@ -23,6 +23,7 @@ from costweir.config.tables import (
     Provider,
     SharedCost,
 )
+from costweir.errors import ConfigError
 
 _Key = TypeVar("_Key", bound=Hashable)
 
@@ -65,6 +66,18 @@ class Gateway(Section):
 
     port: Port = 4000
     """Port; 0 takes any free one."""
+    allowed_hosts: tuple[str, ...] = ()
+    """Names a caller may ask for besides the ones of this machine. On any other address, none means every name."""
+    max_body_bytes: int = Field(default=32 << 20, ge=1024, le=1 << 30)
+    """Largest request."""
+    max_header_bytes: int = Field(default=64 << 10, ge=1024, le=1 << 20)
+    """Largest head of a request."""
+    client_seconds: int = Field(default=120, ge=1, le=3600)
+    """How long a caller may take to send a request or to read a piece of its answer."""
+    abandoned_seconds: int = Field(default=60, ge=0, le=3600)
+    """How long an answer that nobody waits for any more is still read, so that it is charged as it was used."""
+    sessions_per_hour: int = Field(default=1000, ge=1, le=1_000_000)
+    """How many new sessions one key may begin in an hour."""
 
 
 class Mcp(Section):
@@ -244,6 +257,12 @@ class Settings(Section):
             for target in model.degrade_to
             if target not in models
         ]
+        undeclared += [
+            f"models: {model.id!r} falls back to {target!r}, which is not declared, so it never will."
+            for model in self.models
+            for target in model.fallback
+            if target not in models
+        ]
         missing = [
             f"providers: {row.id!r} takes its key from {row.api_key_env}, which is not set."
             for row in self.providers
@@ -268,6 +287,30 @@ class Settings(Section):
     def oidc_secret(self) -> str:
         """The secret of the login at a provider, empty without one. Raises ConfigError for one that is not there."""
         return client_secret(self.oidc, named=self.secret, folder=self.file.parent if self.file else Path())
+
+    def provider_key(self, provider: Provider) -> str:
+        """The API key of a provider, from its variable or its file; empty when it needs none.
+
+        Raises ConfigError for a variable that is not set, or a file that cannot be read.
+        """
+        if provider.api_key_env is not None:
+            held = self.secret(provider.api_key_env)
+            where = provider.api_key_env
+        elif provider.api_key_file is not None:
+            path = (self.file.parent if self.file else Path()) / provider.api_key_file
+            try:
+                held = path.read_text(encoding="utf-8").strip()
+            except (OSError, UnicodeDecodeError):
+                held = None
+            where = str(path)
+        else:
+            return ""
+        if not held or not held.isascii() or not held.isprintable() or " " in held:
+            raise ConfigError(
+                f"The key of provider {provider.id!r} is to be in {where}, where there is none.",
+                hint="Put the key there, on one line without anything else.",
+            )
+        return held
 
     def _path(self, url: str, scheme: str) -> Path | None:
         return self.data_dir / url.removeprefix(scheme) if url.startswith(scheme) else None
@@ -308,6 +351,8 @@ class Settings(Section):
             for target in model.degrade_to:
                 if target == model.id:
                     raise ValueError(f"models: {model.id!r} degrades to itself")
+            if model.id in model.fallback:
+                raise ValueError(f"models: {model.id!r} falls back to itself")
         for customer in self.customers:
             if customer.plan is not None:
                 _exists(customer.plan, plans, f"customers: {customer.id!r} is on the plan")

@@ -39,8 +39,32 @@ class Provider(Section):
     """Address of the API; empty means the provider's public one."""
     api_key_env: EnvironmentName | None = None
     """Environment variable that holds the API key. The key itself is never written here."""
+    api_key_file: str | None = Field(default=None, min_length=1)
+    """File that holds the API key and nothing else, such as a mounted secret."""
     allow_private: bool = False
     """Allow an address in a private network or on this machine."""
+    connect_seconds: int = Field(default=5, ge=1, le=60)
+    """How long it may take to accept a connection."""
+    first_byte_seconds: int = Field(default=300, ge=1, le=3600)
+    """How long it may take to begin an answer."""
+    idle_seconds: int = Field(default=120, ge=1, le=3600)
+    """How long it may fall silent within an answer."""
+    total_seconds: int = Field(default=900, ge=1, le=7200)
+    """How long an answer may take altogether."""
+    max_connections: int = Field(default=1024, ge=1, le=65_536)
+    """Most connections to it at the same time."""
+    retries: int = Field(default=1, ge=0, le=5)
+    """How often a call is tried again on it after a failure that may pass; each try holds its own money."""
+    breaker_failures: int = Field(default=5, ge=1, le=1000)
+    """After this many failures in a row it is left alone for a while."""
+    breaker_seconds: int = Field(default=15, ge=1, le=3600)
+    """How long it is then left alone before one call tries it again."""
+
+    @model_validator(mode="after")
+    def _has_one_key(self) -> Provider:
+        if self.api_key_env is not None and self.api_key_file is not None:
+            raise ValueError("a provider's key is in api_key_env or in api_key_file, not in both")
+        return self
 
 
 class Model(Section):
@@ -56,8 +80,14 @@ class Model(Section):
     """Largest number of tokens in one request, input and output together."""
     max_output_tokens: int | None = Field(default=None, gt=0)
     """Largest number of output tokens."""
+    cap_includes_reasoning: bool = True
+    """Whether the provider counts the tokens a model thinks with against the output cap."""
     degrade_to: tuple[Identifier, ...] = ()
-    """Cheaper models that may stand in, best first."""
+    """Cheaper models that may stand in when a budget is nearly spent, best first."""
+    fallback: tuple[Identifier, ...] = ()
+    """Models that answer when the provider fails, in order."""
+    lacks: tuple[Literal["tools", "images", "audio", "files", "schema", "thinking"], ...] = ()
+    """What it cannot do; it then stands in for no call that needs it."""
 
 
 class Price(Section):
