@@ -19,7 +19,12 @@ ROWS: dict[str, dict[str, Any]] = {
         "tables": ["my-project.bills.gcp_billing_export_v1_0X0X0X_0X0X0X_0X0X0X"],
         "maximum_bytes": 10,
     },
-    "azure-query": {"scope": "/subscriptions/00000000-0000-0000-0000-000000000000", "cost": "amortized"},
+    "azure-query": {
+        "scope": "/subscriptions/00000000-0000-0000-0000-000000000000",
+        "cost": "amortized",
+        "customer_tag": "tenant",
+        "max_pages": 7,
+    },
     "azure-export": {"url": "az://acc/exports/daily", "access_key_env": "AZ_KEY"},
     "openai": {"api_key_env": "MY_KEY", "organization": "org-1"},
     "anthropic": {"base_url": "http://127.0.0.1:9/x"},
@@ -61,6 +66,7 @@ def test_options_arrive(tmp_path: Path) -> None:
         10,
     )
     assert opened("azure-query").cost == "AmortizedCost"
+    assert (opened("azure-query").customer_tag, opened("azure-query").max_pages) == ("tenant", 7)
     assert opened("azure-export").access_key == "az-canary-2"
     assert opened("openai").secret(opened("openai").key_env) == "sk-canary-1"
     assert opened("anthropic").url == "http://127.0.0.1:9/x"

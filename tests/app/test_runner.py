@@ -319,6 +319,15 @@ def test_what_a_killed_pull_left_is_removed_a_day_later(settings: Settings) -> N
     assert [path.name for path in room.iterdir()] == ["pull-young"]
 
 
+def test_what_a_killed_pull_of_the_same_source_left_is_removed_at_once(settings: Settings) -> None:
+    room = settings.data_dir / "staging"
+    for name in ("live-fake-ab3_ef7h", "live-fake-two-ab3_ef7h", "live-fake2-ab3_ef7h"):
+        (room / name).mkdir(parents=True)
+    with runner_of(settings) as (runner, _):
+        runner.run(FakeSource())
+    assert {path.name for path in room.iterdir()} == {"live-fake-two-ab3_ef7h", "live-fake2-ab3_ef7h"}
+
+
 @dataclass
 class Remembering(FakeSource):
     """Reads on from where it was, as the BigQuery export does."""

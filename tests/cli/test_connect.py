@@ -158,3 +158,6 @@ def test_one_failing_source_does_not_stop_the_others(cli: Cli, home: Path, url: 
     assert [(row["connection"], row["status"]) for row in done.json["rows"]] == [("good", "loaded")]
     runs = {(run["connection"], run["status"]) for run in cli("runs", "--json").json["rows"]}
     assert runs == {("bad", "failed"), ("good", "loaded")}
+    head, *lines = cli("runs").out.splitlines()
+    assert head.split()[:3] == ["run", "id", "connection"]
+    assert {line.split()[1] for line in lines} == {"bad", "good"}

@@ -110,7 +110,8 @@ def _azure_query(row: Connection, settings: Settings) -> Source:
         return held[0]()
 
     cost = {"actual": "ActualCost", "amortized": "AmortizedCost"}.get(row.cost or "")
-    return AzureQuery(row.id, row.scope or "", token, **where, **_given(account=row.account, cost=cost))
+    asked = _given(account=row.account, cost=cost, customer_tag=row.customer_tag, max_pages=row.max_pages)
+    return AzureQuery(row.id, row.scope or "", token, **where, **asked)
 
 
 def _azure_export(row: Connection, settings: Settings) -> Source:

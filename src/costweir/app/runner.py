@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import json
 import random
+import re
 import shutil
 import tempfile
 import time
@@ -155,7 +156,7 @@ class Runner:
         needed = trailing_window(today, covered)
         window = needed if order.window is None else whole_months(order.window, today)
         with self._alone(source):
-            _sweep(self._room())
+            _sweep(self._room(), source.id)
             if isinstance(source, Remembers):
                 source.state = json.loads(self._control.get(f"marks:{source.id}", "{}"))
                 source.reread = "changed" if order.window is None else "window"
@@ -315,12 +316,14 @@ def _note(fetched: Fetched, job: Mapping[str, Any]) -> str:
     return " ".join([*parts, *fetched.notes])
 
 
-def _sweep(room: Path) -> None:
-    """Removes what pulls that were killed left; a folder that is still in use is younger."""
+def _sweep(room: Path, connection: str) -> None:
+    """Removes what pulls that were killed left: those of this source at once, because its lock is held, the others once
+    they are too old to be in use."""
+    own = re.compile(rf"live-{re.escape(connection)}-[a-z0-9_]{{8}}")
     for folder in [*room.glob("live-*"), *room.glob("pull-*")]:
         try:
             old = time.time() - folder.stat().st_mtime > _STALE_SECONDS
         except FileNotFoundError:
             continue
-        if old:
+        if old or own.fullmatch(folder.name):
             shutil.rmtree(folder, ignore_errors=True)

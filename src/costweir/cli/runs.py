@@ -10,6 +10,7 @@ from costweir.cli.session import open_desk
 
 SHOWN = columns(
     "run_id",
+    "connection",
     "source",
     "account",
     "period",
