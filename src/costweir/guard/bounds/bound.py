@@ -43,6 +43,8 @@ class Bound(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     price_version: str = ""
     problems: tuple[str, ...] = ()
     unpriced: tuple[str, ...] = ()
+    suits: bool = True
+    """Whether the model can do what the request needs, as far as that is known. A stand-in has to."""
 
     @property
     def cap_field(self) -> str:
@@ -81,6 +83,7 @@ def plan(shape: Shape, terms: ModelTerms, *, on: date | None = None) -> Bound:
         price_version="" if rates is None else rates.version,
         problems=tuple(problems),
         unpriced=missing,
+        suits=not (shape.needs & terms.lacks) and _fits(shape, terms),
     )
 
 
@@ -112,6 +115,11 @@ def _cap(shape: Shape, terms: ModelTerms, problems: list[str]) -> tuple[int, int
     if shape.thinking and shape.thinking >= cap:
         problems.append("thinking.budget_tokens is not below max_tokens")
     return cap, min(cap, shape.thinking + table(shape.format).floor)
+
+
+def _fits(shape: Shape, terms: ModelTerms) -> bool:
+    """Whether the context holds the request by what it is expected to have, not by its bound."""
+    return not terms.context or shape.estimate < max(terms.context, shape.context)
 
 
 def _longest(terms: ModelTerms, problems: list[str]) -> int:

@@ -49,25 +49,30 @@ class Tariff:
         default_factory=dict[tuple[object, ...], "Rates | None"]
     )
 
-    def rates(self, *, on: datetime, tier: str, context: int) -> Rates | None:
+    def rates(self, *, on: datetime, tier: str, routing: str, context: int) -> Rates | None:
         """The rates at a moment for a context of that many tokens; None when the book has none."""
         day: date = on if self.timed else on.date()
         # Hours are told to the minute, so a moment within one minute has one price.
         moment = day.replace(second=0, microsecond=0) if isinstance(day, datetime) else day
         band = bisect_left(self.thresholds, context)
-        key = (tier, moment, band)
+        key = (tier, routing, moment, band)
         if key not in self._memory:
             if len(self._memory) >= _REMEMBERED:
                 self._memory.clear()
             found = self.book.find(
-                self.name, provider=self.provider, on=moment, tier=tier, context_tokens=context
+                self.name,
+                provider=self.provider,
+                on=moment,
+                tier=tier,
+                routing=routing,
+                context_tokens=context,
             )
             self._memory[key] = None if found is None else rates_of(found.rates, found.version)
         return self._memory[key]
 
-    def cost(self, usage: Usage, *, on: datetime, tier: str) -> Cost | None:
+    def cost(self, usage: Usage, *, on: datetime, tier: str, routing: str = "") -> Cost | None:
         """What a usage costs; None when a bucket that was used has no price."""
-        rates = self.rates(on=on, tier=tier, context=usage.context_tokens)
+        rates = self.rates(on=on, tier=tier, routing=routing, context=usage.context_tokens)
         if rates is None:
             return None
         parts = 0

@@ -1,4 +1,4 @@
-"""From the bytes of a request to its shape: plain chats, which most calls are, in one pass, everything else by a walk."""
+"""From the bytes of a request to its shape: plain chats, which most calls are, in one pass, all others by a walk."""
 
 from __future__ import annotations
 

@@ -44,6 +44,8 @@ class ModelTerms:
     images: tuple[int, int] | None = None
     rewrites: bool = False
     cap_includes_reasoning: bool = True
+    lacks: frozenset[str] = frozenset()
+    """What a request may need and the model cannot do, in the words of `Shape.needs`."""
     _memory: dict[tuple[object, ...], Rates | None] = field(
         default_factory=dict[tuple[object, ...], "Rates | None"], compare=False
     )
@@ -93,13 +95,16 @@ def compile_terms(
         images=known().images_of(bare),
         rewrites=provider.kind != "anthropic" and bool(row.get("rewrites", foreign)),
         cap_includes_reasoning=model.cap_includes_reasoning,
+        lacks=frozenset(model.lacks),
     )
 
 
-def cost_of(usage: Usage, terms: ModelTerms, *, on: datetime, tier: str = "standard") -> Cost | None:
+def cost_of(
+    usage: Usage, terms: ModelTerms, *, on: datetime, tier: str = "standard", routing: str = ""
+) -> Cost | None:
     """What a usage costs at the price of that moment, or None when a bucket that was used has no price. Never below the
     exact price, and less than one nano-dollar above it."""
-    return terms.tariff.cost(usage, on=on, tier=tier)
+    return terms.tariff.cost(usage, on=on, tier=tier, routing=routing)
 
 
 def _caps(*, foreign: bool) -> tuple[str, ...]:
