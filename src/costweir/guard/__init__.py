@@ -1,1 +1,7 @@
-"""The weir's book-keeping: what is held before a call is sent, and what became of it (laws L1, L2, L3, L8, L10)."""
+"""The ledger: decides, holds, settles and releases, so that no budget is overspent (laws L1, L2, L3, L8, L10)."""
+
+from __future__ import annotations
+
+from costweir.guard.opening import open_ledger
+
+__all__ = ["open_ledger"]

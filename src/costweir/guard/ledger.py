@@ -6,13 +6,17 @@ fits every limit, under any interleaving and after any crash (laws L1, L2, L3, L
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 #: Nano-dollars in a dollar.
 NANO = 1_000_000_000
+
+#: A row as people wrote it: the keys of the configuration file.
+Record = Mapping[str, Any]
 
 State = Literal["HELD", "SENT", "SETTLED", "RELEASED", "UNCERTAIN"]
 Certainty = Literal["reported", "estimated", "unknown"]
@@ -31,6 +35,33 @@ class Subject:
     project: str = ""
     environment: str = ""
     tenant: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What people set, as plain records, so that a ledger can keep it beside its balances.
+
+    `budgets` and `plans` have the keys of the configuration file (and a budget `expires` and `then`, the definition
+    that follows); `customers` maps each to its plan; a stop has a `scope` (an empty one stops everything) and a
+    `reason`; `lifted` maps a suspended model to the nanosecond up to which its suspensions are lifted.
+    """
+
+    budgets: Sequence[Record] = ()
+    plans: Sequence[Record] = ()
+    customers: Mapping[str, str] = field(default_factory=dict[str, str])
+    stops: Sequence[Record] = ()
+    lifted: Mapping[str, int] = field(default_factory=dict[str, int])
+    sessions_per_hour: int = 1_000
+    """How many new sessions a key may begin in an hour."""
+
+    def to_json(self) -> str:
+        """One line of canonical JSON."""
+        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> Terms:
+        """Reads what `to_json` wrote."""
+        return cls(**json.loads(text))
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +112,15 @@ class Hold:
 
 
 @dataclass(frozen=True, slots=True)
+class Holder:
+    """An open request that holds room in a budget, and when its lease ends."""
+
+    request_id: str
+    held: int
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Refusal:
     """Why a request was not admitted: the codes of the contract, and the budget it met. Amounts in nano-dollars."""
 
@@ -97,6 +137,18 @@ class Refusal:
     needed: int = 0
     resets_at: datetime | None = None
     retry_after: float | None = None
+    window_id: str = ""
+    holders: tuple[Holder, ...] = ()
+    """Who holds room in that budget, the largest first; at most ten."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A refusal as it is kept, with what was asked."""
+
+    ask: Ask
+    refusal: Refusal
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +236,7 @@ class Drift:
     window_id: str
     kept: int
     rebuilt: int
+    scope: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 class Ledger(Protocol):
@@ -195,7 +248,11 @@ class Ledger(Protocol):
         ...
 
     async def sent(self, attempt: int) -> None:
-        """HELD -> SENT, durable on return."""
+        """HELD -> SENT, durable on return. Raises Conflict when the hold ended before, so that nothing is sent."""
+        ...
+
+    def extend(self, attempt: int) -> bool:
+        """Renews the lease of an open attempt; a long stream calls it now and then. False once the attempt ended."""
         ...
 
     def settle(self, attempt: int, settlement: Settlement) -> Settled:
@@ -205,6 +262,25 @@ class Ledger(Protocol):
 
     def release(self, attempt: int, reason: str, call: Mapping[str, object]) -> bool:
         """Gives a hold back: never sent, or the provider provably billed nothing (refused connection, 4xx, 429)."""
+        ...
+
+    async def apply(self, terms: Terms, revision: int) -> None:
+        """Makes what people set hold. New and changed limits count their open windows first; durable on return, and
+        until then the old ones hold. Raises ConfigError for a definition that cannot be read."""
+        ...
+
+    @property
+    def revision(self) -> int:
+        """The revision of the terms that hold."""
+        ...
+
+    @property
+    def available(self) -> bool:
+        """False while what is kept cannot be written, so that every reserve is refused."""
+        ...
+
+    def confirm_clock(self) -> None:
+        """Takes the machine's clock for right after a step forward."""
         ...
 
     async def balances(self, scope: Mapping[str, str] | None = None) -> Sequence[Balance]:

@@ -1,0 +1,116 @@
+"""What every ledger does alike: the weir decides, the ledger's own journal keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from costweir.guard.clock import Clock
+from costweir.guard.journal import Entry, Journal
+from costweir.guard.ledger import Attempt, Balance, Drift, Settled, Settlement
+from costweir.guard.meters import Counts, Key, Meter
+from costweir.guard.policy import Policy, Scope
+from costweir.guard.weir import LEASE, Weir
+from costweir.guard.windows import instant
+
+
+class Front:
+    """The synchronous half of a ledger, on the event loop's thread."""
+
+    def __init__(
+        self, journal: Journal, *, policy: Policy, clock: Clock, next_attempt: int, lease: int = LEASE
+    ) -> None:
+        self.clock = clock
+        self.weir = Weir(policy, journal, clock=clock.now, next_attempt=next_attempt, lease=lease)
+        self._revision = 0
+
+    @property
+    def revision(self) -> int:
+        """The revision of the terms that hold."""
+        return self._revision
+
+    @property
+    def available(self) -> bool:
+        """True while what is admitted can be kept."""
+        return True
+
+    def settle(self, attempt: int, settlement: Settlement) -> Settled:
+        """Charges what an attempt cost; see `Ledger.settle`."""
+        return self.weir.settle(attempt, settlement)
+
+    def release(self, attempt: int, reason: str, call: Mapping[str, object]) -> bool:
+        """Gives a hold back; see `Ledger.release`."""
+        return self.weir.release(attempt, reason, call)
+
+    def extend(self, attempt: int) -> bool:
+        """Renews the lease of an open attempt."""
+        return self.weir.extend(attempt)
+
+    def confirm_clock(self) -> None:
+        """Takes the machine's clock for right after a step."""
+        self.clock.confirm()
+        self.weir.gauges.rewind()
+
+
+def balance_of(meter: Meter) -> Balance:
+    """What a meter holds, for people."""
+    ends = meter.ends()
+    return Balance(
+        meter.rule.id, dict(meter.scope), meter.window.id, meter.limit, meter.settled, meter.held, meter.debt,
+        meter.open, None if ends is None else instant(ends),
+    )  # fmt: skip
+
+
+def within(scope: Mapping[str, str] | None, own: Mapping[str, str]) -> bool:
+    """True when everything in `scope` is in `own` as well."""
+    return all(own.get(kind) == value for kind, value in (scope or {}).items())
+
+
+def drifts(kept: Iterable[Meter], rebuilt: Iterable[Meter]) -> list[Drift]:
+    """The balances of open windows that differ. Amounts are settled + held + debt."""
+    left: dict[Key, Meter] = {meter.key: meter for meter in kept}
+    right: dict[Key, Meter] = {meter.key: meter for meter in rebuilt}
+    return [
+        Drift(name, window, _used(left.get(key)), _used(right.get(key)), dict(scope))
+        for key in sorted(left.keys() | right.keys())
+        for name, scope, window in (key,)
+        if _numbers(left.get(key)) != _numbers(right.get(key))
+    ]
+
+
+def attempt_of(entry: Entry, settlement: Settlement | None, ended: int | None) -> Attempt:
+    """An entry with what was said when it ended."""
+    return Attempt(
+        entry.attempt, entry.request_id, entry.state, entry.subject, entry.model, entry.provider, entry.held,
+        entry.charged, entry.debt, entry.certainty, entry.price_version, instant(entry.at),
+        None if ended is None else instant(ended),
+        {} if settlement is None else settlement.usage, {} if settlement is None else settlement.call,
+    )  # fmt: skip
+
+
+def untouched(policy: Policy, now: int, seen: set[tuple[str, Scope]]) -> Iterable[Meter]:
+    """Meters of the limits that are known beforehand and that no call has met in their open window."""
+    for rule in policy.rules:
+        if not rule.metered:
+            continue
+        members: Sequence[Scope] = ()
+        if not rule.each:
+            members = [tuple(rule.scope.items())]
+        elif rule.each == ("customer",) and "plan" in rule.scope:
+            members = [
+                (*rule.scope.items(), ("customer", customer))
+                for customer, plan in policy.terms.customers.items()
+                if plan == rule.scope["plan"]
+            ]
+        for scope in members:
+            if (rule.id, scope) not in seen:
+                yield Meter(rule, scope, rule.span.at(now), Counts())
+
+
+def _used(meter: Meter | None) -> int:
+    return 0 if meter is None else meter.used
+
+
+def _numbers(meter: Meter | None) -> tuple[int, ...]:
+    if meter is None:
+        return (0, 0, 0, 0, 0)
+    return meter.settled, meter.held, meter.debt, meter.open, meter.calls

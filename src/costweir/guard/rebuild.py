@@ -1,0 +1,89 @@
+"""Balances from attempts: what every counter has to be, worked out from what was admitted and how it ended, and nothing
+else. A new limit starts from it (L1, edits), and `verify` compares with it (L3)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from costweir.guard.journal import Tally
+from costweir.guard.meters import Counts, Key, Meter, Part, RollingMeter
+from costweir.guard.policy import Policy, Rule, Scope, Values
+from costweir.guard.windows import DAY, SECOND, Calendar, PerSession, Rolling, Window
+
+#: Every zone's midnight lies on a quarter of an hour.
+QUARTER = 900 * SECOND
+#: A rule with its windows is counted in steps of this width, in which no window of it begins or ends.
+ANY = 0
+
+
+def step(rule: Rule) -> int:
+    """How finely attempts have to be told apart in time to count them for a rule."""
+    if isinstance(rule.span, Rolling):
+        return rule.span.width
+    if isinstance(rule.span, Calendar):
+        return QUARTER
+    return DAY if isinstance(rule.span, PerSession) else ANY
+
+
+def since(rule: Rule, now: int) -> int:
+    """From when on attempts count for a rule's open windows."""
+    if isinstance(rule.span, Rolling):
+        return rule.span.since(now)
+    return rule.span.at(now).start
+
+
+def counted(policy: Policy, rules: Iterable[Rule], tallies: Iterable[Tally], *, now: int) -> list[Meter]:
+    """The meters of `rules` in the windows that are open at `now`, with what the tallies add up to."""
+    wanted = {rule.id for rule in rules}
+    found: dict[Key, tuple[Rule, Scope, Window, Counts]] = {}
+    for tally in tallies:
+        values = policy.values(tally.subject, tally.model, tally.provider)
+        for rule in policy.match(values):
+            if rule.metered and rule.id in wanted:
+                _count(found, rule, values, tally, now)
+    return _meters(found.values())
+
+
+def _count(
+    found: dict[Key, tuple[Rule, Scope, Window, Counts]], rule: Rule, values: Values, tally: Tally, now: int
+) -> None:
+    window = rule.window(values, tally.at)
+    if not _open(rule, window, now):
+        return
+    scope = rule.member(values)
+    key = (rule.id, scope, window.id)
+    if key not in found:
+        found[key] = (rule, scope, window, Counts())
+    counts = found[key][3]
+    counts.settled += tally.settled
+    counts.held += tally.held
+    counts.debt += tally.debt
+    counts.open += tally.open
+    counts.calls += tally.calls
+
+
+def _open(rule: Rule, window: Window, now: int) -> bool:
+    """True while a window counts at `now`."""
+    if isinstance(rule.span, Rolling):
+        return rule.span.expires(window.start) > now
+    return window.end is None or window.end > now
+
+
+def _meters(found: Iterable[tuple[Rule, Scope, Window, Counts]]) -> list[Meter]:
+    meters: list[Meter] = []
+    rolling: dict[tuple[str, Scope], RollingMeter] = {}
+    for rule, scope, window, counts in sorted(found, key=lambda item: item[2].start):
+        if isinstance(rule.span, Rolling):
+            whole = rolling.get((rule.id, scope))
+            if whole is None:
+                whole = rolling[rule.id, scope] = RollingMeter(rule, scope, rule.span)
+                meters.append(whole)
+            whole.add(Part(whole, window, counts))
+        else:
+            meters.append(Meter(rule, scope, window, counts))
+    return meters
+
+
+def rows(meters: Sequence[Meter]) -> list[Meter]:
+    """What is kept of them: the parts of a rolling meter instead of the whole."""
+    return [row for meter in meters for row in (meter.parts if isinstance(meter, RollingMeter) else (meter,))]
