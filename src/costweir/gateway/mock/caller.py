@@ -40,6 +40,17 @@ class Caller:
         """Sends a body; hangs up once `abandon_after` bytes of the answer came. OSError when nobody listens."""
         return await self._call("POST", path, body, abandon_after=abandon_after)
 
+    @property
+    def connected(self) -> bool:
+        """True while the connection stands."""
+        return self._line is not None and not self._line.lost
+
+    async def connect(self) -> None:
+        """Opens the connection, if it is not. OSError when nobody listens."""
+        if self._line is None or self._line.lost:
+            loop = asyncio.get_running_loop()
+            _, self._line = await loop.create_connection(_Line, self._host, self._port)
+
     async def close(self) -> None:
         """Ends the connection."""
         if self._line is not None:
@@ -48,11 +59,8 @@ class Caller:
             await asyncio.sleep(0)
 
     async def _call(self, method: str, path: str, body: bytes, *, abandon_after: int | None) -> Heard:
-        line = self._line
-        if line is None or line.lost:
-            loop = asyncio.get_running_loop()
-            _, line = await loop.create_connection(_Line, self._host, self._port)
-            self._line = line
+        await self.connect()
+        line = cast(_Line, self._line)
         head = f"{method} {self._prefix}{path} HTTP/1.1\r\n{self._headers}content-length: {len(body)}\r\n\r\n"
         return await line.call(head.encode() + body, abandon_after)
 

@@ -1,0 +1,121 @@
+"""A server for a few seconds: the real one, started on a temporary folder with a configuration of its own.
+
+It is asked what any operator can ask, through the same commands, and nothing of it is left behind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from costweir.config.writing import toml_row
+from costweir.errors import Unreachable
+
+#: A table of the configuration file and its rows.
+Tables = Sequence[tuple[str, Mapping[str, object]]]
+_START_PATIENCE = 30.0
+_STOP_PATIENCE = 15.0
+_STEP = 0.02
+_PORTS = ("--web-port", "--gateway-port", "--mcp-port", "--otlp-port")
+
+
+@dataclass(slots=True)
+class ThrowAway:
+    """The running server: where its gateway answers, and how it is asked."""
+
+    folder: Path
+    process: subprocess.Popen[bytes]
+    gateway: str = ""
+
+    async def ask(self, *command: str) -> dict[str, Any]:
+        """The JSON answer of a command. Unreachable when it fails in another way than by a check (exit 5)."""
+        return (await self.run(*command))[1]
+
+    async def run(self, *command: str) -> tuple[int, dict[str, Any]]:
+        """Exit code and JSON answer of a command."""
+        process = await asyncio.create_subprocess_exec(
+            *_costweir(self.folder),
+            *command,
+            "--json",
+            env={},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        said, complained = await process.communicate()
+        if process.returncode not in (0, 5):
+            raise Unreachable(
+                f"The throw-away server did not answer `{' '.join(command)}`: {_sentence(complained)}",
+                hint=f"Its log is {self.log}.",
+            )
+        return process.returncode, json.loads(said) if said.strip() else {}
+
+    @property
+    def log(self) -> Path:
+        """Where the server writes what it has to say."""
+        return self.folder / "server.log"
+
+    async def until_ready(self) -> None:
+        """Waits until the server says where it answers. Unreachable when it ends or takes too long."""
+        told, deadline = self.folder / "server.json", monotonic() + _START_PATIENCE
+        while monotonic() < deadline and self.process.poll() is None:
+            with suppress(OSError, ValueError):
+                self.gateway = json.loads(told.read_text(encoding="utf-8"))["gateway"]
+                return
+            await asyncio.sleep(_STEP)
+        said = self.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        raise Unreachable(
+            "The throw-away server did not start" + (f": {said[-1]}" if said else "."),
+            hint="Try `costweir doctor`.",
+        )
+
+
+@asynccontextmanager
+async def throw_away(inside: Path, head: Mapping[str, object], tables: Tables) -> AsyncGenerator[ThrowAway]:
+    """Starts a server on a temporary folder in `inside` with the configuration given; ends and removes it after."""
+    inside.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=inside, prefix="budget-test-") as name:
+        folder = Path(name)
+        rows = [toml_row(table, row) for table, row in tables]
+        plain = [f"{key} = {json.dumps(value)}\n" for key, value in head.items()]
+        (folder / "costweir.toml").write_text("".join(plain) + "\n".join(rows), encoding="utf-8")
+        with (folder / "server.log").open("wb") as log:
+            command = [*_costweir(folder), "--quiet", "up", *(f"{port}=0" for port in _PORTS)]
+            process = subprocess.Popen(command, env={}, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+        server = ThrowAway(folder, process)
+        try:
+            await server.until_ready()
+            yield server
+        finally:
+            await _stop(process)
+
+
+async def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    deadline = monotonic() + _STOP_PATIENCE
+    while process.poll() is None and monotonic() < deadline:
+        await asyncio.sleep(_STEP)
+    if process.poll() is None:
+        process.kill()
+    process.wait()
+
+
+def _costweir(folder: Path) -> list[str]:
+    return [
+        sys.executable, "-m", "costweir", "--config", str(folder / "costweir.toml"), "--data-dir", str(folder),
+    ]  # fmt: skip
+
+
+def _sentence(complained: bytes) -> str:
+    try:
+        return str(json.loads(complained)["error"]["message"])
+    except (ValueError, KeyError, TypeError):
+        return complained.decode("utf-8", "replace").strip()[-300:] or "it said nothing"
