@@ -1,0 +1,179 @@
+"""The routes of the gateway's port that need no speed: health, the models and the budget of a key, and a refusal by
+name for every path that is not metered."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from costweir.gateway import apis
+from costweir.gateway.admission import Door
+from costweir.gateway.identity import identify
+from costweir.gateway.names import request_id
+from costweir.gateway.routes import METERED, Form, family_of
+from costweir.gateway.turned import Turned
+from costweir.gateway.witness import Witness
+from costweir.guard.ledger import Balance, Ledger, usd
+
+_METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"]
+
+
+@dataclass(slots=True)
+class Desk:
+    """What these routes answer from. `ready` says why calls cannot be served now, `gauges` what is of the moment."""
+
+    door: Door
+    ledger: Ledger
+    witness: Witness
+    ready: Callable[[], str]
+    gauges: Callable[[], Mapping[str, int]]
+    secret: str
+    hosts: frozenset[bytes] = frozenset()
+    created: int = 0
+
+
+def create_app(desk: Desk) -> Starlette:
+    """The ASGI app of everything that is not on the short cut."""
+
+    async def health(_: Request) -> Response:
+        return PlainTextResponse("ok\n")
+
+    async def ready(_: Request) -> Response:
+        why = desk.ready()
+        return PlainTextResponse(f"{why or 'ready'}\n", 503 if why else 200)
+
+    async def metrics(request: Request) -> Response:
+        given = request.headers.get("authorization", "")
+        if not hmac.compare_digest(given.encode(), f"Bearer {desk.secret}".encode()):
+            return _refused(request, Turned("not_found", "There is nothing here."), desk.witness)
+        from costweir.gateway.metrics import exposition
+
+        return PlainTextResponse(exposition(desk.witness.metrics, desk.gauges()))
+
+    async def answer(request: Request) -> Response:
+        try:
+            return await _answer(desk, request)
+        except Turned as turned:
+            return _refused(request, turned, desk.witness)
+
+    return Starlette(
+        routes=[
+            Route("/health", health),
+            Route("/ready", ready),
+            Route("/internal/metrics", metrics),
+            Route("/{path:path}", answer, methods=_METHODS),
+        ]
+    )
+
+
+async def _answer(desk: Desk, request: Request) -> Response:
+    path = request.url.path
+    if desk.hosts and request.headers.get("host", "").encode().partition(b":")[0].lower() not in desk.hosts:
+        raise Turned("wrong_host", "The gateway does not answer to this name.", hint="Use its address.")
+    if not path.startswith("/v1/"):
+        raise Turned("not_found", f"There is nothing at {path}.", hint="The API is below /v1.")
+    headers = request.headers.raw
+    key = desk.door.key_of(headers)
+    identity = identify(key, headers, plan_of=desk.door.plan_of)
+    if path == "/v1/models" or path.startswith("/v1/models/"):
+        _only(request, "GET")
+        rows = [
+            model
+            for model in desk.door.roster.models.values()
+            if desk.door.may_use(model.id, key, identity.subject.customer)
+        ]
+        shown = [_model(row.id, row.link.id, desk.created) for row in rows]
+        wanted = path.removeprefix("/v1/models").removeprefix("/")
+        if not wanted:
+            return JSONResponse({"object": "list", "data": shown, "has_more": False})
+        found = next((row for row in shown if row["id"] == wanted), None)
+        if found is None:
+            raise Turned("not_found", f"There is no model {wanted[:100]!r} for this key.")
+        return JSONResponse(found)
+    if path == "/v1/me/budget":
+        _only(request, "GET")
+        subject = identity.subject
+        rows = await _budgets(
+            desk.ledger, customer=subject.customer, key=subject.key, session=subject.session
+        )
+        return JSONResponse(
+            {
+                "schema": "costweir.me-budget/1",
+                "customer": subject.customer or None,
+                "key": key.id,
+                "rows": rows,
+            },
+            headers={"cache-control": "no-store"},
+        )
+    if path.encode() in METERED:
+        raise Turned("method_not_allowed", f"{path} takes POST.", hint="Send it with POST.")
+    raise Turned(
+        "endpoint_not_metered", f"{path} is not metered here, so it is not served.",
+        hint="Served are " + ", ".join(sorted(route.decode() for route in METERED)) + ", /v1/models.",
+    )  # fmt: skip
+
+
+def _only(request: Request, method: str) -> None:
+    if request.method not in (method, "HEAD"):
+        raise Turned("method_not_allowed", f"{request.url.path} takes {method}.")
+
+
+def _model(name: str, owner: str, created: int) -> dict[str, object]:
+    """A model in words that both families' SDKs read."""
+    return {
+        "id": name, "object": "model", "created": created, "owned_by": owner, "type": "model",
+        "display_name": name, "created_at": "1970-01-01T00:00:00Z",
+    }  # fmt: skip
+
+
+async def _budgets(ledger: Ledger, *, customer: str, key: str, session: str) -> list[dict[str, object]]:
+    """The budgets that are this customer's, this key's or this session's own; nobody else's."""
+    own = [{"customer": customer}] if customer else []
+    own.append({"key": key})
+    found: dict[tuple[str, str], Balance] = {}
+    for group in await asyncio.gather(*(ledger.balances(scope) for scope in own)):
+        for row in group:
+            if _is_own(row.scope, customer=customer, key=key, session=session):
+                found[row.budget_id, row.window_id] = row
+    return [
+        {
+            "budget_id": row.budget_id, "scope": dict(row.scope), "window_id": row.window_id,
+            "limit_usd": _usd(row.limit), "settled_usd": usd(row.settled), "held_usd": usd(row.held),
+            "debt_usd": usd(row.debt), "remaining_usd": _usd(row.remaining), "open_holds": row.open_holds,
+            "resets_at": None if row.resets_at is None else row.resets_at.isoformat().replace("+00:00", "Z"),
+        }
+        for row in found.values()
+    ]  # fmt: skip
+
+
+def _is_own(scope: Mapping[str, str], *, customer: str, key: str, session: str) -> bool:
+    """Whether a balance is about the caller alone: it names the caller, and no other session or key."""
+    if scope.get("customer", customer) != customer or scope.get("key", key) != key:
+        return False
+    if "customer" not in scope and "key" not in scope:
+        return False
+    return not session or scope.get("session", session) == session
+
+
+def _usd(nano: int | None) -> str | None:
+    return None if nano is None else usd(nano)
+
+
+def _refused(request: Request, turned: Turned, witness: Witness) -> Response:
+    form: Form = "anthropic.messages" if family_of(request.url.path) == "anthropic" else "openai.chat"
+    name = request_id()
+    status, head, body = apis.turned_body(form, turned, name)
+    witness.turned(turned.code, name, None)
+    return Response(body, status, headers=_headers(head.decode("latin-1").splitlines()))
+
+
+def _headers(lines: Sequence[str]) -> dict[str, str]:
+    pairs = (line.partition(": ") for line in lines)
+    return {name: value for name, _, value in pairs}

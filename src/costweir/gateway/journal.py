@@ -1,0 +1,50 @@
+"""One JSON line per call on stdout, gathered for a moment so that a busy gateway does not write thousands of times a
+second. Lines hold who, what and how much; never content, never a key (law L9)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+
+import msgspec
+
+#: Seconds that a line may wait, and how many bytes may gather before.
+_PAUSE_SECONDS = 0.1
+_MOST = 64 * 1024
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Journal:
+    """Writes through `write`, from one event loop. `quiet` leaves the lines of calls that went well out."""
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, write: Callable[[bytes], object], *, quiet: bool = False
+    ) -> None:
+        self._loop = loop
+        self._write = write
+        self._quiet = quiet
+        self._lines: list[bytes] = []
+        self._size = 0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def call(self, record: Mapping[str, object], *, well: bool) -> None:
+        """Notes one call; `well` says that it is only worth a line when every call is."""
+        if well and self._quiet:
+            return
+        line = _encode(record)
+        self._lines.append(line)
+        self._size += len(line)
+        if self._size >= _MOST:
+            self.flush()
+        elif self._timer is None:
+            self._timer = self._loop.call_later(_PAUSE_SECONDS, self.flush)
+
+    def flush(self) -> None:
+        """Writes what has gathered."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        lines, self._lines, self._size = self._lines, [], 0
+        if lines:
+            self._write(b"\n".join(lines) + b"\n")

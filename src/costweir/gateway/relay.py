@@ -1,0 +1,142 @@
+"""A stream on its way from the provider to the client: event by event, as soon as each is whole.
+
+The usage in it settles the attempt. A client that leaves stops hearing, but the provider is heard to the end, so that
+what it bills is known; a client that reads slowly slows the provider down.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from time import perf_counter
+from typing import Protocol
+
+import msgspec
+
+from costweir.gateway.exchange import Exchange
+from costweir.gateway.routes import Family
+from costweir.gateway.sse import Events, TooLong, data_of
+from costweir.gateway.upstream.faults import UpstreamFault
+from costweir.gateway.upstream.reply import Reply
+
+#: What an event of a chat has to hold to be read; the few at the beginning are read whatever they hold, to know whether
+#: anything was said. Reading all of them would cost more than everything else that is done for a stream.
+_TELLING = (b'"usage":{', b'"usage": {', b'"finish_reason":"', b'"finish_reason": "', b"[DONE]")
+_BEGINNING = 4
+
+
+class Reader(Protocol):
+    """Gathers usage from the events of one wire format."""
+
+    def feed(self, data: bytes, /) -> object:
+        """The data of one event."""
+        ...
+
+
+class _Chunk(msgspec.Struct):
+    """What says that a chunk of a chat holds nothing but usage."""
+
+    choices: list[msgspec.Raw] | None = None
+    usage: msgspec.Raw = msgspec.Raw(b"null")
+
+
+_chunk = msgspec.json.Decoder(_Chunk).decode
+
+
+class Relay:
+    """Takes the stream of one reply. `done` is set when the provider has ended, well or not."""
+
+    def __init__(
+        self, exchange: Exchange, reply: Reply, reader: Reader, *, loop: asyncio.AbstractEventLoop, hides_usage: bool,
+        abandoned_seconds: float,
+    ) -> None:  # fmt: skip
+        self._exchange = exchange
+        self._reply = reply
+        self._reader = reader
+        self._loop = loop
+        self._hides_usage = hides_usage
+        self._abandoned = abandoned_seconds
+        self._events = Events()
+        self._family: Family = exchange.route.family
+        self._read = 0
+        self.first: float | None = None
+        self.fault: UpstreamFault | None = None
+        self.done: asyncio.Future[None] = loop.create_future()
+        exchange.watcher = self
+        if exchange.disconnected:
+            self.on_client_gone()
+
+    # what the provider's connection calls
+
+    def on_data(self, data: bytes) -> None:
+        """Bytes came: whole events go on at once."""
+        if self.first is None:
+            self.first = perf_counter()
+        try:
+            events = self._events.feed(data)
+        except TooLong:
+            self._fail(UpstreamFault("too_large", "The provider sent an event that never ends.", sent=True))
+            return
+        if events:
+            self._exchange.write(b"".join([event for event in events if self._goes_on(event)]))
+            if self._exchange.congested and not self._exchange.disconnected and self._reply.flow is not None:
+                self._reply.flow.pause_reading()
+                # Silence is our own doing now.
+                self._reply.deadline = self._reply.give_up
+
+    def on_end(self) -> None:
+        """The provider has said everything."""
+        rest = self._events.rest()
+        if rest.strip() and self._goes_on(rest):
+            self._exchange.write(rest)
+        self._finish()
+
+    def on_fault(self, fault: UpstreamFault) -> None:
+        """The provider ended early."""
+        self._fail(fault)
+
+    # what the client's connection calls
+
+    def on_client_ready(self) -> None:
+        """The client reads again."""
+        if self._reply.flow is not None:
+            self._reply.deadline = min(self._loop.time() + self._reply.idle, self._reply.give_up)
+            self._reply.flow.resume_reading()
+
+    def on_client_gone(self) -> None:
+        """Nobody reads any more; the rest is heard for the bill, within a bound."""
+        self._reply.give_up = min(self._reply.give_up, self._loop.time() + self._abandoned)
+        self._reply.deadline = min(self._reply.deadline, self._reply.give_up)
+        if self._reply.flow is not None:
+            self._reply.flow.resume_reading()
+
+    def _goes_on(self, event: bytes) -> bool:
+        """Reads one event, and says whether the client gets it."""
+        if (
+            self._family == "openai"
+            and self._read > _BEGINNING
+            and not any(map(event.__contains__, _TELLING))
+        ):
+            return True
+        data = data_of(event)
+        if not data:
+            return True
+        self._read += 1
+        self._reader.feed(data)
+        return not (self._hides_usage and b'"usage"' in data and _is_usage_only(data))
+
+    def _finish(self) -> None:
+        if not self.done.done():
+            self.done.set_result(None)
+
+    def _fail(self, fault: UpstreamFault) -> None:
+        if self.fault is None:
+            self.fault = fault
+        self._finish()
+
+
+def _is_usage_only(data: bytes) -> bool:
+    try:
+        chunk = _chunk(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return False
+    return chunk.choices == [] and bytes(chunk.usage) != b"null"
