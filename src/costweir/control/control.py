@@ -18,6 +18,7 @@ from costweir.control.incidents import Incidents
 from costweir.control.mappings import OwnMappings
 from costweir.control.replies import Replies
 from costweir.control.runs import Outcome, Run, Runs
+from costweir.control.stops import Stops
 from costweir.control.tokens import SECRET_FILE, Tokens
 from costweir.control.views import SavedView, SavedViews
 
@@ -39,6 +40,8 @@ class Control:
         self.tokens = Tokens(database, None if folder is None else folder / SECRET_FILE)
         #: Who changed what.
         self.audit = Audit(database)
+        #: What is stopped, and the number that grows when the gateway has to know something.
+        self.stops = Stops(database, self.audit)
         #: Which models each customer may use.
         self.approvals = Approvals(database)
         #: What people know about single days. For reading; changes go through `edits`.

@@ -53,6 +53,8 @@ class Terms:
     lifted: Mapping[str, int] = field(default_factory=dict[str, int])
     sessions_per_hour: int = 1_000
     """How many new sessions a key may begin in an hour."""
+    clock_confirmed: int = 0
+    """How often somebody confirmed the machine's clock; one more takes it for right."""
 
     def to_json(self) -> str:
         """One line of canonical JSON."""
@@ -83,6 +85,8 @@ class Candidate:
     price_version: str = ""
     priced: bool = True
     bounded: bool = True
+    why: str = ""
+    """One sentence on what has no price or no bound."""
 
 
 @dataclass(frozen=True, slots=True)

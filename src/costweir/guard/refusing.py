@@ -55,8 +55,9 @@ class Refuser:
     def unfit(self, ask: Ask, fault: Fault | None, now: int) -> Refusal:
         """No candidate can be held at all."""
         code, text = _UNFIT[fault or "unbounded_request"]
-        model = ask.candidates[0].model
-        return self._told(ask, Refusal(code, ask.request_id, text.format(model=model)), now)  # pyright: ignore[reportArgumentType]
+        first = ask.candidates[0]
+        message = " ".join(filter(None, (text.format(model=first.model), first.why)))
+        return self._told(ask, Refusal(code, ask.request_id, message), now)  # pyright: ignore[reportArgumentType]
 
     def over(self, ask: Ask, option: Option, now: int) -> Refusal:
         """A limit leaves too little room."""
