@@ -39,6 +39,12 @@ PAGES = {
     "unknown": "/settings/unknown",
     "views": "/explore/views",
     "settings": "/settings/all",
+    "customer list": "/settings/customers",
+    "plan list": "/settings/plans",
+    "edit a customer": "/settings/customers/edit?id=alder",
+    "a customer of the file": "/settings/customers/edit?id=aster-bank",
+    "edit a plan": "/settings/plans/edit?id=tier_1",
+    "import": "/settings/customers/import",
 }
 CHARTS = ("overview", "explore", "customer", "share", "lines", "many rows", "last month")
 SCREENS = [("light", 1440), ("dark", 1440), ("light", 390), ("dark", 390)]
@@ -428,3 +434,82 @@ def test_the_palette_finds_pages_by_what_they_are_about_and_offers_actions(
         expect(page.locator("#palette li")).to_have_count(1)
         page.keyboard.press("Enter")
         page.wait_for_url("**/settings/all#browser")
+
+
+def test_a_customer_is_added_by_keyboard_and_faults_are_said(
+    browser: Browser, serve: Callable, axe: Axe
+) -> None:  # type: ignore[type-arg]
+    with serve(FakeDesk()) as address, screen(browser) as (page, complaints):
+        visit(page, address + "/settings/customers")
+        page.keyboard.press("Control+k")
+        page.keyboard.type("add a cust")
+        expect(page.locator("#palette li")).to_have_count(1)
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/settings/customers/edit")
+        page.get_by_label("Name").focus()
+        page.keyboard.type("Acme")
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("alert")).to_contain_text("Id is needed.")
+        assert violations(axe, page) == []
+        page.get_by_role("alert").get_by_role("link").click()
+        expect(page.locator("#f-id")).to_be_focused()
+        page.keyboard.type("acme")
+        page.get_by_label("Plan").select_option("tier_1")
+        page.get_by_role("button", name="Save customer").click()
+        page.wait_for_url("**/settings/customers?saved=acme")
+        expect(page.locator("#t-list")).to_contain_text("Acme")
+        assert violations(axe, page) == []
+        assert [text for text in complaints if "422" not in text] == []
+
+
+def test_a_file_is_previewed_then_imported(browser: Browser, serve: Callable, axe: Axe) -> None:  # type: ignore[type-arg]
+    with serve(FakeDesk()) as address, screen(browser, "dark", 390) as (page, complaints):
+        visit(page, address + "/settings/customers/import")
+        content = "id;name;plan\nacme;Acme;tier_1\nalder;=1+1;tier_2\naster-bank;Mine;tier_1\n".encode(
+            "utf-8-sig"
+        )
+        page.get_by_label("CSV file").set_input_files(
+            {"name": "x.csv", "mimeType": "text/csv", "buffer": content}
+        )
+        page.get_by_role("button", name="Show what changes").click()
+        expect(page.locator("#h-seen")).to_have_text("1 added, 1 changed, 0 as they are, 1 refused")
+        assert violations(axe, page) == []
+        assert overflow(page) <= 0
+        page.get_by_role("button", name="Import 2 customers").click()
+        page.wait_for_url("**?imported=2")
+        expect(page.get_by_role("status").first).to_contain_text("2 customers imported.")
+        visit(page, address + "/settings/customers?q=alder")
+        with page.expect_download() as started:
+            page.get_by_role("link", name="CSV").click()
+        assert "'=1+1" in started.value.path().read_text()
+        assert complaints == []
+
+
+def test_two_people_edit_one_plan_and_the_second_is_told(browser: Browser, serve: Callable, axe: Axe) -> None:  # type: ignore[type-arg]
+    with serve(FakeDesk()) as address, screen(browser) as (first, _), screen(browser) as (second, _):
+        for page in (first, second):
+            visit(page, address + "/settings/plans/edit?id=tier_1")
+        for page, price in ((first, "59"), (second, "69")):
+            page.get_by_label("Price a month").fill(price)
+            page.get_by_role("button", name="Save plan").click()
+        expect(first.locator("#t-list")).to_contain_text("$59")
+        expect(second.get_by_role("alert")).to_contain_text(
+            "Somebody changed the plan 'tier_1' after you opened it"
+        )
+        assert second.get_by_label("Price a month").input_value() == "69"
+        assert violations(axe, second) == []
+        second.get_by_role("link", name="Open it as it is now").click()
+        expect(second.get_by_label("Price a month")).to_have_value("59")
+
+
+def test_a_plan_is_removed_only_after_its_id_was_typed(browser: Browser, serve: Callable) -> None:  # type: ignore[type-arg]
+    with serve(FakeDesk()) as address, screen(browser) as (page, _):
+        visit(page, address + "/settings/plans/edit")
+        page.get_by_label("Id").fill("trial")
+        page.get_by_label("Price a month").fill("0")
+        page.get_by_role("button", name="Save plan").click()
+        page.get_by_role("link", name="trial", exact=True).click()
+        page.get_by_label("Type trial to remove it").fill("trial")
+        page.get_by_role("button", name="Remove plan").click()
+        page.wait_for_url("**?removed=trial")
+        expect(page.locator("#t-list")).not_to_contain_text("trial")

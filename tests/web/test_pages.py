@@ -33,12 +33,14 @@ from costweir.sources.meaning.line import Line
 PAGES = (
     "/", "/explore", "/customers", "/customers/plans", "/customers/models", "/models", "/settings/health",
     "/customers/kestrel-legal", "/settings/sources", "/settings/prices", "/settings/unknown", "/explore/views",
-    "/settings/all",
+    "/settings/all", "/settings/customers", "/settings/plans", "/settings/customers/edit", "/settings/customers/import",
 )  # fmt: skip
 #: Pages that are about what people set, and full without a bill.
-UNBILLED = ("/settings/all",)
+UNBILLED = ("/settings/all", "/settings/customers", "/settings/plans", "/settings/customers/edit",
+            "/settings/customers/import")  # fmt: skip
 TABLES = ("/explore", "/customers", "/customers/plans", "/customers/models", "/settings/health",
-          "/settings/sources", "/settings/prices", "/settings/unknown", "/settings/all")  # fmt: skip
+          "/settings/sources", "/settings/prices", "/settings/unknown", "/settings/all",
+          "/settings/customers", "/settings/plans")  # fmt: skip
 Serve = Callable[..., AbstractContextManager[str]]
 
 

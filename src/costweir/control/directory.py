@@ -142,7 +142,7 @@ class Directory:
         with self._database.write() as run:
             run(_insert(type(entry), len(cells)), cells)
 
-    def drop(self, kind: type[Entry], name: str) -> bool:
+    def drop(self, kind: type[Entity], name: str) -> bool:
         """Removes an entry that was set by hand; true when there was one."""
         with self._database.write() as run:
             return bool(

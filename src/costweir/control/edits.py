@@ -12,7 +12,7 @@ from typing import Any
 from costweir.control.annotations import Annotation, Annotations
 from costweir.control.audit import Audit, Change
 from costweir.control.database import Database
-from costweir.control.directory import Customer, Directory, Entity, Entry, Plan
+from costweir.control.directory import Customer, Directory, Entity, Plan
 from costweir.control.views import SavedViews
 from costweir.errors import Conflict, NotFound, UsageError
 
@@ -74,7 +74,7 @@ class Edits:
                 self._directory.add(replace(entry, origin="user"))
             return self._written(by, f"{noun_of(kind)}.put", entry.id, (before, after))
 
-    def remove(self, kind: type[Entry], name: str, *, by: str, expected: str | None = None) -> Written:
+    def remove(self, kind: type[Entity], name: str, *, by: str, expected: str | None = None) -> Written:
         """Removes a customer, plan or budget that was set by hand; one of the sample world below it shows again.
 
         Raises NotFound, and Conflict for one that the configuration file or the sample world sets, that is not as

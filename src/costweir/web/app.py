@@ -22,8 +22,11 @@ from costweir.web.desk import Desk
 from costweir.web.office import Office
 from costweir.web.pages import (
     customers,
+    directory,
+    entry,
     explore,
     health,
+    importer,
     models,
     overview,
     palette,
@@ -72,6 +75,9 @@ def create_app(
         *prices.routes(kit),
         *unknown.routes(kit),
         *settings.routes(kit),
+        *directory.routes(kit),
+        *entry.routes(kit),
+        *importer.routes(kit),
         *palette.routes(kit),
     ]
     return Starlette(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
+from urllib.parse import urlencode
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -18,6 +19,7 @@ from costweir.insights.breakdown import add, by_member, cost, cost_field, fold
 from costweir.queries.request import Request as Question
 from costweir.web import charts
 from costweir.web import format as fmt
+from costweir.web.desk import Record
 from costweir.web.pages import rows as cells
 from costweir.web.pages.asking import Answers
 from costweir.web.pages.limits import gauge, read_limits
@@ -59,7 +61,8 @@ def build(kit: Kit, request: Request) -> Response:
         charts.Frame(f"Spend of {title} per day by model", time, models.currency), stacked.series
     )
     context = {
-        "empty": False, "heading": title, "plan": limits.plans.get(plan, plan), "answer": models,
+        "empty": False, "heading": title, "known": known is not None,
+        "edit": _edit_link(name, known), "plan": limits.plans.get(plan, plan), "answer": models,
         "tiles": _tiles(found, limit, _delta(found, days, compared, now=now)), "sources": sources,
         "json_link": json_link(_spend(name, days, "model")),
         "gauge": gauge(title, total, limit, currency=models.currency) if limit else None,
@@ -71,6 +74,12 @@ def build(kit: Kit, request: Request) -> Response:
         "twin": _twin(stacked, time, models.currency), **choices(f"/customers/{name}", days, now=now),
     }  # fmt: skip
     return kit.page(request, frame, now=now, context=context)
+
+
+def _edit_link(name: str, known: Record | None) -> str:
+    """The form of a customer that is listed, or the one that adds it under the id that the bills name."""
+    wanted = {"id": name} if known else {"new": name}
+    return f"/settings/customers/edit?{urlencode(wanted)}"
 
 
 def _was_ever_billed(kit: Kit, name: str) -> bool:

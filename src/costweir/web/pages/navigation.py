@@ -58,11 +58,18 @@ SECTIONS = (
         Place("sources", "Sources", "/settings/sources", "", "connect lag last runs"),
         Place("prices", "Prices", "/settings/prices", "p", "price book rates"),
         Place("unknown", "Unknown SKUs", "/settings/unknown", "", "mapping"),
+        Place("directory", "Customers & plans", "/settings/customers", "d", "edit import revenue budget"),
         Place("all", "All settings", "/settings/all", "", "configuration environment keyboard shortcuts theme"),
     )),
 )  # fmt: skip
 
-ACTIONS = (Action("Switch keys off or on", "/settings/all#browser", icon="settings", edits=False),)
+ACTIONS = (
+    Action("Add a customer", "/settings/customers/edit"),
+    Action("Add a plan", "/settings/plans/edit"),
+    Action("Import customers", "/settings/customers/import", icon="csv"),
+    Action("Import plans", "/settings/plans/import", icon="csv"),
+    Action("Switch keys off or on", "/settings/all#browser", icon="settings", edits=False),
+)
 
 
 def places() -> tuple[tuple[Section, Place], ...]:

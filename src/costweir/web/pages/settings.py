@@ -21,7 +21,8 @@ PATH = "/settings/all"
 KINDS = {"": "All", "set": "Only what was set", "default": "Only defaults"}
 #: Pages that show a list better than a cell can.
 PAGES = {
-    "prices": "/settings/prices", "sources": "/settings/sources",
+    "customers": "/settings/customers", "plans": "/settings/plans", "prices": "/settings/prices",
+    "sources": "/settings/sources",
 }  # fmt: skip
 _HIDDEN = "secret"
 

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 
+#: What stands for nothing on a page is empty in a file.
+_NOTHING = "–"
 _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
 
 
@@ -119,8 +121,12 @@ def to_csv(table: Table) -> str:
     shown = [index for index, column in enumerate(table.columns) if column.raw]
     writer.writerow([table.columns[index].raw for index in shown])
     for row in _all_rows(table):
-        writer.writerow([safe(row[index].raw or row[index].text) for index in shown])
+        writer.writerow([safe(_exact(row[index])) for index in shown])
     return out.getvalue()
+
+
+def _exact(cell: Cell) -> str:
+    return cell.raw or ("" if cell.text == _NOTHING else cell.text)
 
 
 def to_markdown(table: Table, *, title: str) -> str:
