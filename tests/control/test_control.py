@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import sqlite3
@@ -282,3 +283,22 @@ def test_a_failed_statement_rolls_everything_back(path: Path) -> None:
     assert database.read("SELECT * FROM meta") == []
     database.close()
     database.close()
+
+
+def test_a_reader_waits_for_the_first_start_that_is_still_making_the_file(path: Path) -> None:
+    Control.open(path).close()
+    raw = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    version = raw.execute("PRAGMA user_version").fetchone()[0]
+    raw.execute("PRAGMA user_version = 1")
+    with pytest.raises(Conflict, match="older version"):
+        Control.open(path, read_only=True)
+
+    writers = path.with_name("control.db.writers").open("a+")
+    fcntl.flock(writers, fcntl.LOCK_SH)
+    done = threading.Timer(0.3, lambda: raw.execute(f"PRAGMA user_version = {version}"))
+    done.start()
+    with Control.open(path, read_only=True) as control:
+        assert control.runs() == []
+    done.join()
+    raw.close()
+    writers.close()

@@ -6,6 +6,7 @@ from __future__ import annotations
 import fcntl
 import sqlite3
 import threading
+import time
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from importlib.resources import files
@@ -94,9 +95,13 @@ class Database:
 
     def check_version(self) -> None:
         """Raises Conflict when this version cannot read the file."""
-        version: int = self.read("PRAGMA user_version")[0][0]
-        steps = len(_migrations())
+        version, steps = self.version, len(_migrations())
         self._refuse_newer(version, steps)
+        # Who has the file open for writing may be about to bring it to this version.
+        ends = time.monotonic() + BUSY_MILLISECONDS // 1000
+        while version < steps and not self.alone and time.monotonic() < ends:
+            time.sleep(1 / 50)
+            version = self.version
         if version < steps:
             raise Conflict(
                 "The control database is from an older version.",

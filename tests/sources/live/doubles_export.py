@@ -34,6 +34,15 @@ class ExportDouble:
         self.objects[key] = content
         self.written[key] = len(self.written)
 
+    def deliver(self, month: str, run: str, *files: tuple[str, bytes], name: str = "ai-costs") -> None:
+        """An execution in its own folder, as CREATE_NEW_REPORT writes it; an empty run overwrites."""
+        root, folder = f"exports/{name}/", f"BILLING_PERIOD={month}/" + (f"{run}/" if run else "")
+        for file, content in files:
+            self.put(f"{root}data/{folder}{file}", content)
+        names = [f"s3://{self.bucket}/{root}data/{folder}{file}" for file, _ in files]
+        manifest = {"executionId": run or "overwritten", "dataFiles": names}
+        self.put(f"{root}metadata/{folder}{name}-Manifest.json", json.dumps(manifest).encode())
+
     def define(self, name: str, table: str, prefix: str = "exports") -> None:
         self.exports.append({
             "Name": name, "DataQuery": {"QueryStatement": f"SELECT a, b FROM {table}"},

@@ -60,21 +60,11 @@ def bill(as_csv: Any, line: dict[str, str], cost: str) -> bytes:
     return gzip.compress(as_csv([line | {"lineItem/UnblendedCost": cost}]).encode())
 
 
-def deliver(double: ExportDouble, month: str, run: str, *files: tuple[str, bytes]) -> None:
-    """An execution in its own folder, as CREATE_NEW_REPORT writes it; an empty run overwrites."""
-    folder = f"BILLING_PERIOD={month}/" + (f"{run}/" if run else "")
-    for name, content in files:
-        double.put(f"{ROOT}data/{folder}{name}", content)
-    names = [f"s3://{double.bucket}/{ROOT}data/{folder}{name}" for name, _ in files]
-    manifest = {"executionId": run or "overwritten", "dataFiles": names}
-    double.put(f"{ROOT}metadata/{folder}ai-costs-Manifest.json", json.dumps(manifest).encode())
-
-
 def test_the_newest_execution_is_fetched_and_read_as_what_it_is(
     source: S3Export, double: ExportDouble, stager: Any, as_csv: Any, nova: dict[str, str], tmp_path: Path
 ) -> None:
-    deliver(double, "2026-10", "20261018T0000-a", ("part-0.csv.gz", bill(as_csv, nova, "1")))
-    deliver(double, "2026-10", "20261019T0000-b", ("part-0.csv.gz", bill(as_csv, nova, "2")),
+    double.deliver("2026-10", "20261018T0000-a", ("part-0.csv.gz", bill(as_csv, nova, "1")))
+    double.deliver("2026-10", "20261019T0000-b", ("part-0.csv.gz", bill(as_csv, nova, "2")),
             ("part-1.csv.gz", bill(as_csv, nova, "0.5")))  # fmt: skip
 
     fetched = source.fetch(OCTOBER, into=tmp_path / "export", report=silent)
@@ -90,7 +80,7 @@ def test_the_newest_execution_is_fetched_and_read_as_what_it_is(
 def test_an_export_that_is_overwritten_is_fetched(
     source: S3Export, double: ExportDouble, stager: Any, as_csv: Any, nova: dict[str, str], tmp_path: Path
 ) -> None:
-    deliver(double, "2026-10", "", ("ai-costs-00001.csv.gz", bill(as_csv, nova, "3")))
+    double.deliver("2026-10", "", ("ai-costs-00001.csv.gz", bill(as_csv, nova, "3")))
 
     fetched = source.fetch(OCTOBER, into=tmp_path / "export", report=silent)
 
@@ -121,7 +111,7 @@ def test_a_legacy_report_is_found_and_fetched(
 def test_a_month_that_was_not_delivered_is_said(
     source: S3Export, double: ExportDouble, as_csv: Any, nova: dict[str, str], tmp_path: Path
 ) -> None:
-    deliver(double, "2026-10", "", ("a.csv.gz", bill(as_csv, nova, "3")))
+    double.deliver("2026-10", "", ("a.csv.gz", bill(as_csv, nova, "3")))
 
     fetched = source.fetch(Window(date(2026, 9, 1), date(2026, 10, 21)), into=tmp_path, report=silent)
 
@@ -132,14 +122,14 @@ def test_a_month_that_was_not_delivered_is_said(
 def test_a_delivery_that_changes_meanwhile_is_not_mixed(
     source: S3Export, double: ExportDouble, as_csv: Any, nova: dict[str, str], tmp_path: Path
 ) -> None:
-    deliver(
-        double, "2026-10", "", ("a.csv.gz", bill(as_csv, nova, "3")), ("b.csv.gz", bill(as_csv, nova, "3"))
+    double.deliver(
+        "2026-10", "", ("a.csv.gz", bill(as_csv, nova, "3")), ("b.csv.gz", bill(as_csv, nova, "3"))
     )
 
     def anew(key: str) -> None:
         if key.endswith("b.csv.gz"):
             double.on_get = None
-            deliver(double, "2026-10", "", ("a.csv.gz", bill(as_csv, nova, "9")))
+            double.deliver("2026-10", "", ("a.csv.gz", bill(as_csv, nova, "9")))
 
     double.on_get = anew
 
@@ -151,7 +141,7 @@ def test_a_delivery_that_changes_meanwhile_is_not_mixed(
 def test_a_file_that_is_not_there_yet_means_wait(
     source: S3Export, double: ExportDouble, as_csv: Any, nova: dict[str, str], tmp_path: Path
 ) -> None:
-    deliver(double, "2026-10", "", ("a.csv.gz", bill(as_csv, nova, "3")))
+    double.deliver("2026-10", "", ("a.csv.gz", bill(as_csv, nova, "3")))
     del double.objects[f"{ROOT}data/BILLING_PERIOD=2026-10/a.csv.gz"]
 
     with pytest.raises(Unreachable, match=r"a\.csv\.gz is in the manifest .* and not in S3 yet"):
@@ -162,7 +152,7 @@ def test_half_an_object_is_fetched_again_and_never_kept(
     source: S3Export, double: ExportDouble, waits: Waits, as_csv: Any, nova: dict[str, str], tmp_path: Path
 ) -> None:
     content = bill(as_csv, nova, "3")
-    deliver(double, "2026-10", "", ("a.csv.gz", content))
+    double.deliver("2026-10", "", ("a.csv.gz", content))
     halves = [2]
 
     def half(key: str) -> Reply | None:
@@ -207,7 +197,7 @@ def test_a_manifest_of_another_shape_is_one_sentence(
 def test_throttling_of_s3_is_waited_out(
     source: S3Export, double: ExportDouble, waits: Waits, as_csv: Any, nova: dict[str, str], tmp_path: Path
 ) -> None:
-    deliver(double, "2026-10", "", ("a.csv.gz", bill(as_csv, nova, "3")))
+    double.deliver("2026-10", "", ("a.csv.gz", bill(as_csv, nova, "3")))
     double.storm = [Reply(b"<Error><Code>SlowDown</Code></Error>", 503)] * 4
 
     assert len(source.fetch(OCTOBER, into=tmp_path, report=silent).files) == 2
@@ -234,7 +224,7 @@ def test_of_several_exports_one_has_to_be_named(
 def test_one_of_the_two_services_may_be_denied(
     source: S3Export, double: ExportDouble, as_csv: Any, nova: dict[str, str], tmp_path: Path
 ) -> None:
-    deliver(double, "2026-10", "", ("a.csv.gz", bill(as_csv, nova, "3")))
+    double.deliver("2026-10", "", ("a.csv.gz", bill(as_csv, nova, "3")))
     double.denied = {"DescribeReportDefinitions"}
     assert len(source.fetch(OCTOBER, into=tmp_path, report=silent).files) == 2
 
@@ -247,7 +237,7 @@ def test_many_pages_of_keys_are_listed_to_the_end(
     source: S3Export, double: ExportDouble, as_csv: Any, nova: dict[str, str], tmp_path: Path
 ) -> None:
     for day in range(10, 19):
-        deliver(double, "2026-10", f"202610{day}T00-x", ("a.csv.gz", bill(as_csv, nova, str(day))))
+        double.deliver("2026-10", f"202610{day}T00-x", ("a.csv.gz", bill(as_csv, nova, str(day))))
     double.page = 2
 
     source.fetch(OCTOBER, into=tmp_path, report=silent)
@@ -259,8 +249,8 @@ def test_connect_says_where_it_lies_and_which_months_are_there(
     source: S3Export, double: ExportDouble, as_csv: Any, nova: dict[str, str]
 ) -> None:
     assert [finding.ok for finding in source.check().findings] == [True, False]
-    deliver(double, "2026-08", "", ("a.csv.gz", bill(as_csv, nova, "3")))
-    deliver(double, "2026-10", "", ("a.csv.gz", bill(as_csv, nova, "3")))
+    double.deliver("2026-08", "", ("a.csv.gz", bill(as_csv, nova, "3")))
+    double.deliver("2026-10", "", ("a.csv.gz", bill(as_csv, nova, "3")))
 
     checked = source.check()
 
