@@ -23,6 +23,7 @@ _NOUNS = {
     "quarantine": "quarantine:quarantine",
     "export": "export:export",
     "doctor": "doctor:doctor",
+    "key": "key:key",
     "token": "token:token",
     "audit": "audit:audit",
     "config": "config:config",

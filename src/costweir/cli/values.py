@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import date
+import re
+from datetime import date, timedelta
 
 import click
 
 from costweir.domain.period import Month
+
+_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
 
 class Day(click.ParamType[date]):
@@ -61,6 +64,22 @@ class Filter(click.ParamType[tuple[str, str]]):
         return dimension, wanted
 
 
+class Span(click.ParamType[timedelta]):
+    """A span of time written as a number with `m`, `h` or `d`."""
+
+    name = "span"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
+        """Reads the span, or fails as a usage error."""
+        if isinstance(value, timedelta):
+            return value
+        found = re.fullmatch(r"([0-9]{1,5})([mhd])", str(value))
+        if found is None:
+            self.fail(f"{value!r} is not a time; write it as 30d, 12h or 90m", param, ctx)
+        return timedelta(**{_UNITS[found[2]]: int(found[1])})
+
+
 DAY = Day()
+SPAN = Span()
 MONTH = MonthOf()
 FILTER = Filter()

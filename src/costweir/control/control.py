@@ -15,6 +15,8 @@ from costweir.control.database import Database
 from costweir.control.directory import Budget, Customer, Directory, Entity, Entry, Origin, Plan
 from costweir.control.edits import Edits
 from costweir.control.incidents import Incidents
+from costweir.control.keys import SECRET_FILE as KEY_SECRET_FILE
+from costweir.control.keys import Keys
 from costweir.control.mappings import OwnMappings
 from costweir.control.replies import Replies
 from costweir.control.runs import Outcome, Run, Runs
@@ -42,6 +44,8 @@ class Control:
         self.audit = Audit(database)
         #: What is stopped, and the number that grows when the gateway has to know something.
         self.stops = Stops(database, self.audit)
+        #: Who may call the gateway.
+        self.keys = Keys(database, None if folder is None else folder / KEY_SECRET_FILE, self.audit)
         #: Which models each customer may use.
         self.approvals = Approvals(database)
         #: What people know about single days. For reading; changes go through `edits`.

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import os
 import re
 import secrets
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import Literal, get_args
 
 from costweir.control.database import Database, Row
 from costweir.control.runs import instant
+from costweir.control.secret import read_secret
 from costweir.errors import NotFound, Unreachable, UsageError
 
 Scope = Literal["read", "finance", "ingest", "admin"]
@@ -155,33 +155,8 @@ class Tokens:
 
     def _digest(self, text: str) -> str:
         if not self._key:
-            self._key = _secret(self._secret_file)
+            self._key = read_secret(self._secret_file, of="tokens")
         return hmac.new(self._key, text.encode(), hashlib.sha256).hexdigest()
-
-
-def _secret(path: Path | None) -> bytes:
-    """The key of this installation, made at the first call (mode 0600). Without a file it lasts for this process."""
-    if path is None:
-        return secrets.token_bytes(32)
-    if not path.exists():
-        part = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
-        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as handle:
-            handle.write(secrets.token_hex(32) + "\n")
-        try:
-            # A link fails when another process was first, and never shows half a key.
-            os.link(part, path)
-        except FileExistsError:
-            pass
-        finally:
-            part.unlink()
-    try:
-        return bytes.fromhex(path.read_text(encoding="ascii").strip())
-    except (OSError, ValueError) as error:
-        raise Unreachable(
-            f"The key of the tokens in {path} cannot be read.",
-            hint="Restore it from a copy, or make new tokens.",
-        ) from error
 
 
 def _token(row: Row) -> Token:

@@ -51,11 +51,21 @@ class Bound(msgspec.Struct, frozen=True, gc=False, kw_only=True):
         """The first field that carries the cap; empty where there is no output."""
         return self.cap_fields[0] if self.cap_fields else ""
 
+    @property
+    def why(self) -> str:
+        """One sentence on what has no price or no bound; empty when both are there."""
+        if self.unpriced:
+            what = "no price" if self.unpriced == ("model",) else f"no price for {', '.join(self.unpriced)}"
+            return f"Model {self.model} has {what}."
+        if self.problems:
+            return f"The cost of this request has no bound: {'; '.join(self.problems)}."
+        return ""
+
     def candidate(self) -> Candidate:
         """The bound as the ledger takes it."""
         return Candidate(
             self.model, self.provider, self.fixed, self.output_rate, self.cap, self.floor, self.tokens,
-            self.price_version, not self.unpriced, not self.problems,
+            self.price_version, not self.unpriced, not self.problems, self.why,
         )  # fmt: skip
 
 
