@@ -18,9 +18,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from costweir.errors import ConfigError, SourceRejected
+from costweir.sources.staging import pieces
 
 Line = dict[str, str]
 Csv = Callable[..., str]
+
+
+@pytest.fixture(autouse=True, params=["at once", "in pieces"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything here holds for small files, which are read at once, and for large ones."""
+    if request.param == "in pieces":
+        monkeypatch.setattr(pieces, "PIECE_BYTES", 100_000)
+        monkeypatch.setattr(pieces, "CUT_FROM", {"none": 0, "gzip": 0})
 
 
 def refused(stager: Any, *paths: Path, **options: Any) -> SourceRejected:

@@ -43,7 +43,8 @@ class Opened:
     columns.
 
     That of text is open at its end, so that the reader can add options and has to close it. `head` is the
-    start of the text of a CSV, with which one can still say whose bill a damaged file is.
+    start of the text of a CSV, with which one can still say whose bill a damaged file is; `layout` is SQL for its
+    delimiter and columns.
     """
 
     path: Path
@@ -52,6 +53,19 @@ class Opened:
     relation: str
     temporary: Path | None = None
     head: str = ""
+    packing: str = "none"
+    layout: str = ""
+
+    def text(self, path: Path, *, header: str) -> str:
+        """The relation of another CSV, unpacked, of the same layout. `header` is `true` or `false`."""
+        return _csv(path, "none", header, self.layout)
+
+
+def _csv(path: Path, packing: str, header: str, layout: str) -> str:
+    return (
+        f"read_csv({literal(str(path))}, compression = {literal(packing)}, header = {header}, {layout}, "
+        "auto_detect = false, hive_partitioning = false"
+    )
 
 
 def open_file(path: Path, name: str, *, work: Path, connection: duckdb.DuckDBPyConnection) -> Opened:
@@ -101,12 +115,17 @@ def _open_csv(path: Path, name: str, packing: str, text: str, temporary: Path | 
             hint="Give CSV, JSON lines or Parquet files as the provider exported them.",
         )
     columns = ", ".join(f"{literal(column)}: 'VARCHAR'" for column in names)
-    relation = (
-        f"read_csv({literal(str(path))}, auto_detect = false, header = true, delim = {literal(delimiter)}, "
-        f"quote = '\"', escape = '\"', compression = {literal(packing)}, columns = {{{columns}}}, "
-        f"hive_partitioning = false"
+    layout = f"delim = {literal(delimiter)}, quote = '\"', escape = '\"', columns = {{{columns}}}"
+    return Opened(
+        path,
+        "csv",
+        dict.fromkeys(names, "VARCHAR"),
+        _csv(path, packing, "true", layout),
+        temporary,
+        text[:_HEAD_KEPT],
+        packing,
+        layout,
     )
-    return Opened(path, "csv", dict.fromkeys(names, "VARCHAR"), relation, temporary, text[:_HEAD_KEPT])
 
 
 def _delimiter(text: str) -> str:
@@ -211,19 +230,39 @@ def _head(path: Path, name: str, packing: str, connection: duckdb.DuckDBPyConnec
     return head
 
 
-def _inflated(path: Path) -> Generator[bytes]:
-    """The unpacked text of a gzip file in blocks of a megabyte; ends where the file ends, complete or not."""
+def text_blocks(path: Path, packing: str, *, size: int) -> Generator[bytes]:
+    """The text of a file, plain or packed by gzip, in blocks of at most `size` bytes.
+
+    Raises EOFError or zlib.error for a gzip file that does not end as it should.
+    """
+    if packing == "gzip":
+        yield from _inflated(path, size=size, whole=True)
+        return
+    with path.open("rb", buffering=0) as stream:
+        while block := stream.read(size):
+            yield block
+
+
+def _inflated(path: Path, *, size: int = _HEAD, whole: bool = False) -> Generator[bytes]:
+    """The unpacked text of a gzip file in blocks of `size` bytes; ends where the file ends, complete or not.
+
+    Where it has to be `whole`, EOFError tells of an end that is missing and of bytes behind it.
+    """
     unpacker = zlib.decompressobj(wbits=31)
     with path.open("rb") as stream:
         while packed := unpacker.unconsumed_tail or stream.read(1 << 16):
-            if block := unpacker.decompress(packed, _HEAD):
+            if block := unpacker.decompress(packed, size):
                 yield block
             if unpacker.eof:
                 rest = unpacker.unused_data or stream.read(1 << 16)
                 if not rest.startswith(b"\x1f\x8b"):
+                    if whole and rest:
+                        break
                     return
                 stream.seek(stream.tell() - len(rest))
                 unpacker = zlib.decompressobj(wbits=31)
+    if whole:
+        raise EOFError(path.name)
 
 
 def _bomb(name: str) -> SourceRejected:

@@ -18,6 +18,7 @@ from costweir.sources.formats import recognise
 from costweir.sources.formats.format import BillFile, Format, Header, literal, quoted
 from costweir.sources.staging import rows
 from costweir.sources.staging.opening import Opened, open_file, records
+from costweir.sources.staging.pieces import RAW, Part, in_pieces
 
 SlotKey = tuple[str, str, str]
 
@@ -37,8 +38,8 @@ class BillRead:
     number: int
     header: Header = field(default_factory=dict[str, str])
     kind: str = ""
-    #: The Parquet file with its rows, in their order.
-    rows_at: Path = field(default_factory=Path)
+    #: The Parquet files with its rows, in their order.
+    parts: tuple[Part, ...] = ()
     columns: tuple[str, ...] = ()
     malformed: list[tuple[int, str, str]] = field(default_factory=list[tuple[int, str, str]])
     rows: int = 0
@@ -75,6 +76,11 @@ class BillRead:
     @property
     def _counts(self) -> str:
         return f"NOT {_in_slots(self.left_out)}"
+
+    @property
+    def size(self) -> int:
+        """Bytes of its rows as Parquet."""
+        return sum(part.path.stat().st_size for part in self.parts)
 
     @property
     def full_name(self) -> str:
@@ -147,14 +153,10 @@ def batches(bills: Sequence[BillRead]) -> list[list[BillRead]]:
     result: list[list[BillRead]] = []
     groups: dict[tuple[object, ...], list[BillRead]] = {}
     for bill in bills:
-        size = bill.rows_at.stat().st_size
+        size = bill.size
         key = (bill.form.source, bill.form.provider, bill.kind, tuple(bill.header.items()))
         group = groups.get(key)
-        if (
-            size > BATCH_BYTES // 4
-            or group is None
-            or sum(b.rows_at.stat().st_size for b in group) > BATCH_BYTES
-        ):
+        if size > BATCH_BYTES // 4 or group is None or sum(b.size for b in group) > BATCH_BYTES:
             result.append([bill])
             if size <= BATCH_BYTES // 4:
                 groups[key] = result[-1]
@@ -169,6 +171,21 @@ def by_batch(bills: Sequence[BillRead]) -> list[tuple[Batch, list[BillRead]]]:
     for bill in bills:
         found.setdefault(bill.of.number, (bill.of, []))[1].append(bill)
     return list(found.values())
+
+
+def _joined(bills: Sequence[BillRead]) -> str:
+    """SQL for the raw rows of files: `file_index` says of which, and `file_row_number` which of its rows each is."""
+    parts = [(place, part) for place, bill in enumerate(bills) for part in bill.parts]
+    paths = ", ".join(literal(str(part.path)) for _, part in parts)
+    read = f"read_parquet([{paths}], file_row_number = true, hive_partitioning = false)"
+    if len(parts) == len(bills):
+        return f"(SELECT *, file_index::INTEGER AS file_index FROM {read})"
+    places = [place for place, _ in parts]
+    before = [part.before for _, part in parts]
+    return (
+        f"(SELECT * REPLACE (file_row_number + {before}[file_index::BIGINT + 1] AS file_row_number), "
+        f"{places}[file_index::BIGINT + 1] AS file_index FROM {read})"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +206,7 @@ class Reader:
         """Brings text into Parquet. Raises SourceRejected when a file cannot be read to its end."""
         bill = BillRead(file, form, number, opened.header, opened.kind)
         bill.columns = rows.named_columns(opened.header, dict(form.columns(opened.header)))
-        bill.rows_at = opened.path if opened.kind == "parquet" else self._converted(opened, bill)
+        bill.parts = (Part(opened.path),) if opened.kind == "parquet" else self._converted(opened, bill)
         return bill
 
     def count(self, number: int, bills: Sequence[BillRead]) -> Batch:
@@ -199,11 +216,7 @@ class Reader:
             bill.batch, bill.place = batch, place
         batch.expressions = dict(bills[0].form.columns(bills[0].header))
         batch.rate = rows.usd_rate(self.rates)
-        paths = ", ".join(literal(str(bill.rows_at)) for bill in bills)
-        batch.relation = (
-            "(SELECT *, file_index::INTEGER AS file_index FROM "
-            f"read_parquet([{paths}], file_row_number = true, hive_partitioning = false))"
-        )
+        batch.relation = _joined(bills)
         self.connection.execute(f"CREATE OR REPLACE TEMP TABLE {batch.census} AS {rows.census(batch.view)}")
         return batch
 
@@ -214,8 +227,7 @@ class Reader:
             return set()
         head = self.work / "head.csv"
         head.write_text(opened.head.rpartition("\n")[0] + "\n", encoding="utf-8")
-        relation = opened.relation.replace(literal(str(opened.path)), literal(str(head)))
-        relation = relation.replace("compression = 'gzip'", "compression = 'none'")
+        relation = opened.text(head, header="true")
         mapped = rows.mapped(
             form,
             form.columns(opened.header),
@@ -229,11 +241,20 @@ class Reader:
             return set()
         return {(str(provider), str(account), str(period)) for provider, account, period in found}
 
-    def _converted(self, opened: Opened, bill: BillRead) -> Path:
-        """Brings the columns that are used into a Parquet file in row order, and notes the lines that are no
+    def _converted(self, opened: Opened, bill: BillRead) -> tuple[Part, ...]:
+        """Brings the columns that are used into Parquet files in row order, and notes the lines that are no
         rows."""
         target = self.work / f"raw_{bill.number}.parquet"
         chosen = ", ".join(map(quoted, bill.columns))
+        parts = in_pieces(self.connection, opened, chosen, target=target)
+        if parts is None:
+            self._at_once(opened, bill, chosen, target)
+            parts = (Part(target),)
+        if opened.temporary is not None:
+            opened.temporary.unlink()
+        return parts
+
+    def _at_once(self, opened: Opened, bill: BillRead, chosen: str, target: Path) -> None:
         rejects = f"store_rejects = true, rejects_limit = {MALFORMED_LIMIT + 1}"
         if opened.kind == "json":
             lines = "read_csv" in opened.relation
@@ -248,17 +269,11 @@ class Reader:
                 self._copy(f"SELECT {chosen} FROM {opened.relation}, null_padding = true, {rejects})", target)
                 found = self._rejects()
             self._note(bill, found, len(opened.header))
-        if opened.temporary is not None:
-            opened.temporary.unlink()
-        return target
 
     def _copy(self, select: str, target: Path) -> int:
         self.connection.execute("SET preserve_insertion_order = true")
         try:
-            copied = self.connection.execute(
-                f"COPY ({select}) TO {literal(str(target))} "
-                "(FORMAT parquet, COMPRESSION lz4_raw, ROW_GROUP_SIZE 24576)"
-            ).fetchone()
+            copied = self.connection.execute(f"COPY ({select}) TO {literal(str(target))} ({RAW})").fetchone()
         finally:
             self.connection.execute("SET preserve_insertion_order = false")
         return int(copied[0]) if copied else 0

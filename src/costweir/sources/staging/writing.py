@@ -27,6 +27,8 @@ from costweir.sources.staging.result import StagedSlot, StageOptions
 from costweir.store.warehouse import Load, Slot
 
 _CHARGES = "FORMAT parquet, COMPRESSION lz4_raw, ROW_GROUP_SIZE 24576"
+#: Rows that one thread maps at a time; all threads shall have some.
+_GATHERED_ROWS = 8192
 
 
 @dataclass(slots=True)
@@ -176,7 +178,8 @@ class Writer:
             return None
         target = self.into / "work" / f"kept_{batch.number}.parquet"
         self.connection.execute(
-            f"COPY (SELECT * FROM {batch.known}) TO {literal(str(target))} (FORMAT parquet, COMPRESSION lz4_raw)"
+            f"COPY (SELECT * FROM {batch.known}) TO {literal(str(target))} "
+            f"(FORMAT parquet, COMPRESSION lz4_raw, ROW_GROUP_SIZE {_GATHERED_ROWS})"
         )
         return target
 
