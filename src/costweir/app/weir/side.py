@@ -1,0 +1,77 @@
+"""The gateway as a part of the server: its process, the way of its calls into the warehouse, and its metrics."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from http.client import HTTPConnection, HTTPException
+from typing import TYPE_CHECKING
+
+from costweir.app.weir.supervisor import GatewayProcess
+from costweir.control import Control
+from costweir.errors import Error
+
+if TYPE_CHECKING:
+    from costweir.app.desk import LocalDesk
+    from costweir.config import Settings
+
+_PATIENCE_SECONDS = 2
+#: Where this machine reaches itself when it listens everywhere.
+_LOCAL = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not bound
+
+
+class Weir:
+    """Everything of the gateway that lives in the server's process. `web` is the address of the pages."""
+
+    def __init__(
+        self, desk: LocalDesk, settings: Settings, listening: socket.socket, *, web: str, public: bool
+    ) -> None:  # fmt: skip
+        self._desk = desk
+        self._settings = settings
+        self._address: tuple[str, int] = listening.getsockname()[:2]
+        self._process = GatewayProcess(settings, listening, web=web, public=public)
+
+    async def start(self) -> None:
+        """Starts the process, once there is a control database for it to read. Raises Unreachable."""
+        await asyncio.to_thread(self._prepare)
+        await self._process.start()
+
+    async def stop(self) -> None:
+        """Lets the calls under way end, for ten seconds at most."""
+        await self._process.stop()
+
+    def metrics(self) -> str:
+        """The Prometheus text of the gateway, with `costweir_gateway_up` and how often it was started again."""
+        try:
+            text, up = self._fetch(), 1
+        except (OSError, HTTPException):
+            text, up = "", 0
+        return (
+            f"{text}# HELP costweir_gateway_up 1 while the gateway answers.\n"
+            f"# TYPE costweir_gateway_up gauge\ncostweir_gateway_up {up}\n"
+            "# HELP costweir_gateway_restarts_total How often the gateway ended by itself.\n"
+            "# TYPE costweir_gateway_restarts_total counter\n"
+            f"costweir_gateway_restarts_total {self._process.restarts}\n"
+        )
+
+    def _fetch(self) -> str:
+        host, port = self._address
+        connection = HTTPConnection(_LOCAL.get(host, host), port, timeout=_PATIENCE_SECONDS)
+        try:
+            connection.request(
+                "GET", "/internal/metrics", headers={"authorization": f"Bearer {self._process.secret}"}
+            )
+            reply = connection.getresponse()
+            text = reply.read().decode()
+            return text if reply.status == 200 else ""
+        finally:
+            connection.close()
+
+    def _prepare(self) -> None:
+        """Makes sure that what the configuration file sets is in the control database."""
+        try:
+            _ = self._desk.control
+        except Error:
+            # Another command holds the warehouse; the gateway needs none.
+            with Control.open(self._settings.control_path) as control:
+                control.sync(self._settings)
