@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
 from types import TracebackType
@@ -225,15 +226,21 @@ class LocalDesk:
 
         Raises StoreLocked while a bill is being loaded.
         """
-        if not self._loading.acquire(timeout=EDIT_PATIENCE):
-            raise StoreLocked("A bill is being loaded.", hint="Try again in a moment.")
-        try:
+        with self.changing():
             with self.control.transaction():
                 result = change(self.control)
             mirror(self._settings, self.control, self.warehouse)
+        return result
+
+    @contextmanager
+    def changing(self) -> Generator[None]:
+        """Keeps loads and other changes out. Raises StoreLocked while a bill is being loaded."""
+        if not self._loading.acquire(timeout=EDIT_PATIENCE):
+            raise StoreLocked("A bill is being loaded.", hint="Try again in a moment.")
+        try:
+            yield
         finally:
             self._loading.release()
-        return result
 
     def export(self, wanted: Mapping[str, Any]) -> str:
         """Writes charges as FOCUS 1.2 into the staging folder and gives the file's path; `wanted` has `since`,

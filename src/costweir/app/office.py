@@ -5,9 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
+from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
 from costweir.app.desk import LocalDesk
+from costweir.app.mappings import Mappings
 from costweir.control import Control
 from costweir.control.tokens import Token
 from costweir.domain.money import decimal_text
@@ -53,6 +55,11 @@ class DeskOffice:
             if item.key in values
         ]  # fmt: skip
         return {"file": str(self._settings.file) if self._settings.file else None, "rows": rows}
+
+    @cached_property
+    def mappings(self) -> Mappings:
+        """What lines of bills mean by hand."""
+        return Mappings(self._desk, self._settings)
 
     def charges(self, request: ChargesRequest) -> ChargesPage:
         """One page of lines."""

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 from costweir.app.rates import rates
 from costweir.app.staged import write_job
+from costweir.control.kept_rules import kept_rules
 from costweir.sources.attribution import AttributionRules
+from costweir.sources.meaning.overrides import mapping_file
 from costweir.sources.stage import Progress, StageOptions, stage
 
 if TYPE_CHECKING:
@@ -51,10 +53,10 @@ def pull_files(
 
 def options(settings: Settings, wanted: Pull) -> StageOptions:
     """The reader's options: the flags, and from the settings attribution, rates and mapping overrides."""
-    overrides = settings.data_dir / "mappings.yaml"
     return StageOptions(
         source=wanted.source, all_services=wanted.all_services, sample=wanted.sample, attribution=attribution(settings),
-        rates=rates(settings), mapping_overrides=overrides if overrides.exists() else None,
+        rates=rates(settings), mapping_overrides=mapping_file(settings.data_dir),
+        own_mappings=kept_rules(settings.control_path),
     )  # fmt: skip
 
 

@@ -36,10 +36,12 @@ def classify(*, source: str, out: str) -> None:
     Reads the columns cloud, service, sku_or_usage_type and unit and, if there, region, unit_price and
     currency; copies every other column and keeps the order. A lone - is stdin.
     """
+    from costweir.control.kept_rules import kept_rules
     from costweir.sources.classify import Classifier, classify_csv
+    from costweir.sources.meaning.overrides import mapping_file
 
-    own = settings().data_dir / "mappings.yaml"
-    classifier = Classifier.load(own if own.exists() else None)
+    chosen = settings()
+    classifier = Classifier.load(mapping_file(chosen.data_dir), own=kept_rules(chosen.control_path))
     collected = io.StringIO(newline="")
     try:
         with _reading(source) as lines:

@@ -146,7 +146,8 @@ def _tags(header: Header, at: Columns) -> dict[str, str]:
 
 
 def _facts(at: Columns) -> str:
-    parts = [f"'ServiceCategory': {at.text('ServiceCategory')}"] if at.has("ServiceCategory") else []
+    named = ("ServiceCategory", "ServiceSubcategory")
+    parts = [f"'{name}': {at.text(name)}" for name in named if at.has(name)]
     found = at.find("SkuPriceDetails")
     if found:
         name = quoted(found[0])

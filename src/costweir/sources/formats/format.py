@@ -48,7 +48,7 @@ class Format:
     - `line_usd_rate`: US dollars for one unit of the billing currency, where the bill states its own rate;
     - `line_tags`: the tags as a MAP of texts, instead of `tags`, which is then written from it;
     - `line_facts`: a JSON object with `ModelId, ModelDeveloper, TokenDirection, TokenCacheAction,
-      ServiceCategory`, where the bill itself says so.
+      ServiceCategory, ServiceSubcategory`, where the bill itself says so.
 
     `x_provider`, `x_account` and `x_period` default to `provider`, the billing account and the billing month.
     Expressions may use the macros of `staging/macros.sql`: `txt(x)` (trimmed, NULL texts are null),

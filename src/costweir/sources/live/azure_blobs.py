@@ -6,6 +6,7 @@ import re
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -20,6 +21,8 @@ _HTTPS = re.compile(r"https://(?P<account>[^/.]+)\.[^/]+/(?P<container>[^/]+)/?(
 #: Listing has no error class of its own for these.
 _REFUSALS = ("403 Forbidden", "401 Unauthorized", "AADSTS", "invalid_client")
 _CHUNK = 8 << 20
+#: How patiently obstore asks again by itself.
+RETRY: Mapping[str, Any] = {"max_retries": 7, "retry_timeout": timedelta(minutes=3)}
 _LARGEST_TEXT = 16 << 20
 
 
@@ -74,7 +77,9 @@ class Blobs:
             }
             given: Any = {name: value for name, value in config.items() if value}
             local = endpoint.startswith(("http://127.0.0.1", "http://localhost", "http://[::1]"))
-            return cls(AzureStore(config=given, client_options={"allow_http": local}), url)
+            return cls(
+                AzureStore(config=given, client_options={"allow_http": local}, retry_config=dict(RETRY)), url
+            )
 
     def list(self) -> list[Mapping[str, Any]]:
         """Every blob with a byte or more: its `path`, `size` and `last_modified`."""

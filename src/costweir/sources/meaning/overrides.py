@@ -22,11 +22,19 @@ from costweir.sources.meaning.line import Line, Meaning
 if TYPE_CHECKING:
     from pathlib import Path
 
+#: The file of the data directory with mappings written by hand.
+FILE_NAME = "mappings.yaml"
 _KEYS = ("cloud", "service", "text", "unit")
 _SLOTS = tuple(each.name for each in fields(Meaning))
 _ANY = "\0any"
 
 Key = tuple[str, str, str, str]
+
+
+def mapping_file(folder: Path) -> Path | None:
+    """`mappings.yaml` of a data directory, or None when there is none."""
+    path = folder / FILE_NAME
+    return path if path.exists() else None
 
 
 class Overrides:
