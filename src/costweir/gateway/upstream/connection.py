@@ -98,6 +98,11 @@ class Connection(asyncio.Protocol):
 
     # what the parser calls
 
+    def on_message_begin(self) -> None:
+        """A reply begins. One that nobody asked for may come with the bytes of the one before."""
+        if self.reply is None:
+            self.reusable = False
+
     def on_header(self, name: bytes, value: bytes) -> None:
         """One header of the reply."""
         self._head_size += len(name) + len(value)
