@@ -45,6 +45,8 @@ PAGES = {
     "a customer of the file": "/settings/customers/edit?id=aster-bank",
     "edit a plan": "/settings/plans/edit?id=tier_1",
     "import": "/settings/customers/import",
+    "annotations": "/explore/annotations",
+    "annotate": "/explore/annotations/edit?day=2026-11-03",
 }
 CHARTS = ("overview", "explore", "customer", "share", "lines", "many rows", "last month")
 SCREENS = [("light", 1440), ("dark", 1440), ("light", 390), ("dark", 390)]
@@ -513,3 +515,24 @@ def test_a_plan_is_removed_only_after_its_id_was_typed(browser: Browser, serve: 
         page.get_by_role("button", name="Remove plan").click()
         page.wait_for_url("**?removed=trial")
         expect(page.locator("#t-list")).not_to_contain_text("trial")
+
+
+def test_a_day_is_annotated_from_its_chart_by_keyboard(browser: Browser, serve: Callable, axe: Axe) -> None:  # type: ignore[type-arg]
+    with serve(FakeDesk()) as address, screen(browser) as (page, complaints):
+        visit(page, address + "/customers/kestrel-legal")
+        page.locator(".notes").get_by_role("link", name="Annotate").press("Enter")
+        page.wait_for_url("**/explore/annotations/edit?**")
+        page.get_by_label("Day, UTC").fill("2026-11-03")
+        page.get_by_label("What happened").fill("Answers are cached")
+        page.get_by_label("What happened").press("Enter")
+        page.wait_for_url("**/customers/kestrel-legal")
+        page.locator("html[data-charts=ready]").wait_for(state="attached")
+        expect(page.locator(".notes")).to_contain_text("3 Nov: Answers are cached")
+        expect(page.locator(".plot svg")).to_contain_text("1")
+        assert violations(axe, page) == []
+        page.locator(".notes").get_by_role("link", name="Answers are cached").click()
+        page.get_by_role("button", name="Remove annotation").click()
+        page.get_by_role("button", name="Save it again").click()
+        expect(page.locator("#t-notes")).to_contain_text("Answers are cached")
+        assert violations(axe, page) == []
+        assert complaints == []

@@ -60,6 +60,14 @@ def test_the_domain_of_the_days_is_given() -> None:
     assert len(domains) == len(spec["layer"])  # type: ignore[arg-type]
 
 
+def test_dots_stand_over_their_bucket_and_keep_the_order_of_the_days() -> None:
+    framed = Frame("Spend", ("1 Nov", "2 Nov"), dots=((1, 1),))
+    spec = over_time(framed, [series("aws", "aws", "1", "2")])
+    own = [layer for layer in spec["layer"] if "data" in layer]  # type: ignore[union-attr]
+    assert [layer["data"]["values"] for layer in own] == [[{"d": "2 Nov", "n": "1"}]] * 3
+    assert len(re.findall(r'"domain": (\["1 Nov", "2 Nov"\])', json.dumps(spec))) == len(spec["layer"])  # type: ignore[arg-type]
+
+
 def test_every_colour_of_a_spec_is_in_both_themes() -> None:
     theme = json.loads((STATIC / "vega-theme.json").read_text())
     members = ["claude-a", "gpt-b", "gemini-c", "nova-d", "x", "other", "untagged"]

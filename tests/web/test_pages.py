@@ -34,10 +34,11 @@ PAGES = (
     "/", "/explore", "/customers", "/customers/plans", "/customers/models", "/models", "/settings/health",
     "/customers/kestrel-legal", "/settings/sources", "/settings/prices", "/settings/unknown", "/explore/views",
     "/settings/all", "/settings/customers", "/settings/plans", "/settings/customers/edit", "/settings/customers/import",
+    "/explore/annotations", "/explore/annotations/edit",
 )  # fmt: skip
 #: Pages that are about what people set, and full without a bill.
 UNBILLED = ("/settings/all", "/settings/customers", "/settings/plans", "/settings/customers/edit",
-            "/settings/customers/import")  # fmt: skip
+            "/settings/customers/import", "/explore/annotations", "/explore/annotations/edit")  # fmt: skip
 TABLES = ("/explore", "/customers", "/customers/plans", "/customers/models", "/settings/health",
           "/settings/sources", "/settings/prices", "/settings/unknown", "/settings/all",
           "/settings/customers", "/settings/plans")  # fmt: skip

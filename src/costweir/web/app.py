@@ -21,6 +21,7 @@ from costweir.prices.book import Book
 from costweir.web.desk import Desk
 from costweir.web.office import Office
 from costweir.web.pages import (
+    annotations,
     customers,
     directory,
     entry,
@@ -70,6 +71,7 @@ def create_app(
         *models.routes(kit),
         *customers.routes(kit),
         *views.routes(kit),
+        *annotations.routes(kit),
         *health.routes(kit),
         *sources.routes(kit),
         *prices.routes(kit),

@@ -90,12 +90,13 @@ def _ticks(labels: Sequence[str], most: int = 7) -> list[str]:
 @dataclass(frozen=True, slots=True)
 class Frame:
     """What a chart over time stands on: bucket labels, axis height in pixels, currency and a sentence
-    about it."""
+    about it; `dots` are (bucket, number) of the annotations above it."""
 
     description: str
     labels: tuple[str, ...]
     currency: str = "USD"
     height: int = 264
+    dots: tuple[tuple[int, int], ...] = ()
 
     def x(self, **more: object) -> Spec:
         """The band of buckets; its domain is given, or a layer drawn first would reorder it."""
@@ -134,6 +135,8 @@ def over_time(
     layers = _lines(frame, fold, y, color) if mark == "lines" else _bars(frame, fold, y, color, series=series)
     if before and mark == "stacked":
         layers += _compared(frame)
+    if frame.dots:
+        layers += _dots(frame)
     layers.append(_tooltip(frame, keys, series, axis="" if mark == "share" else axis))
     return {**spec, "layer": layers}
 
@@ -205,6 +208,23 @@ def _compared(frame: Frame) -> list[Spec]:
         encoding = {"x": frame.x(bandPosition=0), "x2": x2, "y": y}
         layers.append({"transform": only, "mark": mark, "encoding": encoding})
     return layers
+
+
+def _dots(frame: Frame) -> list[Spec]:
+    """Numbered dots above the plot, each with a thin rule down to its bucket."""
+    values = [{"d": frame.labels[place], "n": str(number)} for place, number in frame.dots]
+    above: Spec = {"value": -11}
+    rule: Spec = {"type": "rule", "strokeDash": [2, 3], "color": {"expr": "ink_3"}}
+    dot: Spec = {"type": "point", "filled": True, "size": 240, "opacity": 1, "color": {"expr": "ink_2"}}
+    text: Spec = {"type": "text", "fontSize": 10, "fontWeight": 600, "color": {"expr": "surface"}}
+    layers: list[tuple[Spec, Spec]] = [
+        (rule, {"y": {"value": -4}, "y2": {"value": "height"}}),
+        (dot, {"y": above}),
+        (text, {"y": above, "text": {"field": "n"}}),
+    ]
+    return [
+        {"data": {"values": values}, "mark": mark, "encoding": {"x": frame.x(), **y}} for mark, y in layers
+    ]
 
 
 def _tooltip(frame: Frame, keys: Sequence[str], series: Sequence[Series], *, axis: str) -> Spec:

@@ -23,9 +23,10 @@ from costweir.web.desk import Record
 from costweir.web.pages import rows as cells
 from costweir.web.pages.asking import Answers
 from costweir.web.pages.limits import gauge, read_limits
+from costweir.web.pages.marks import Subject, read_marks
 from costweir.web.pages.overview_head import Tile
 from costweir.web.pages.period import choices, read_days
-from costweir.web.pages.series import Meaning, Stack, buckets, provisional, stack
+from costweir.web.pages.series import Buckets, Meaning, Stack, buckets, provisional, stack
 from costweir.web.pages.shell import Frame, Kit, Now, complete_days, json_link, provisional_from, read_sources
 from costweir.web.pages.table import Cell, Column, Row, Table, with_bars
 from costweir.web.pages.view import Days, View, explore_link, like_days
@@ -54,11 +55,14 @@ def build(kit: Kit, request: Request) -> Response:
     parts = fold(models, "model", named=6)
     open_from = provisional_from(sources, now.today)
     stacked, time = _stack(name, days, found, ends=(open_from, now.today))
+    subject = Subject({"customer": (name,)}, {"model": tuple(model for model, _ in parts.named)})
+    marks = read_marks(kit, request, time, days=days, subject=subject)
     limits = read_limits(kit.desk)
     limit, plan = limits.of(name), str((known or {}).get("plan") or "")
     total = Decimal(models.total)
     chart = charts.over_time(
-        charts.Frame(f"Spend of {title} per day by model", time, models.currency), stacked.series
+        charts.Frame(f"Spend of {title} per day by model", time.labels, models.currency, dots=marks.dots),
+        stacked.series,
     )
     context = {
         "empty": False, "heading": title, "known": known is not None,
@@ -71,7 +75,8 @@ def build(kit: Kit, request: Request) -> Response:
         "models": _split(models, "model", name, days),
         "features": _split(found.need("features"), "feature", name, days),
         "explore": explore_link(days, by="model", where={"customer": name}), "problems": found.problems,
-        "twin": _twin(stacked, time, models.currency), **choices(f"/customers/{name}", days, now=now),
+        "twin": _twin(stacked, time.labels, models.currency), "annotated": marks,
+        **choices(f"/customers/{name}", days, now=now),
     }  # fmt: skip
     return kit.page(request, frame, now=now, context=context)
 
@@ -103,10 +108,8 @@ def _ask(kit: Kit, name: str, days: Days, before: Days) -> Answers:
     )
 
 
-def _stack(
-    name: str, days: Days, found: Answers, *, ends: tuple[date, date]
-) -> tuple[Stack, tuple[str, ...]]:
-    """The chart's series and their labels; `ends` are the first provisional day and today."""
+def _stack(name: str, days: Days, found: Answers, *, ends: tuple[date, date]) -> tuple[Stack, Buckets]:
+    """The chart's series and their buckets; `ends` are the first provisional day and today."""
     parts, per_day = fold(found.need("models"), "model", named=6), found.need("per_day")
     time = buckets(days, "day" if days.count <= 62 else "month", today=ends[1])
     late = provisional(time, ends[0])
@@ -116,7 +119,7 @@ def _stack(
     }
     count = "" if parts.others is None else f" ({fmt.plural(parts.others, 'model')})"
     meaning = Meaning("model", charts.tokens("model", shown), {}, links, late, f"Other{count}")
-    return stack(parts, per_day, per_day, time, meaning=meaning), time.labels
+    return stack(parts, per_day, per_day, time, meaning=meaning), time
 
 
 def _delta(found: Answers, days: Days, compared: Days | None, *, now: Now) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from functools import partial
 from urllib.parse import quote, urlencode
 
@@ -140,7 +141,7 @@ def _plan(entry: Plan, customers: int) -> Row:
     on = f"{CUSTOMERS.path}?{urlencode({'plan': entry.id})}"
     return (
         *_first(entry, PLANS),
-        *(Cell(f"${text}", text) if text else _nothing() for text in amounts),
+        *(Cell(fmt.money_round(Decimal(text)), text) if text else _nothing() for text in amounts),
         *(_nothing() if count is None else Cell(fmt.count(count), str(count)) for count in counts),
         Cell(str(customers), href=on if customers else "", tone="" if customers else "muted"),
         _origin(entry),

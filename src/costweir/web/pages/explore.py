@@ -19,6 +19,7 @@ from costweir.queries.request import Request as Question
 from costweir.web import charts
 from costweir.web import format as fmt
 from costweir.web.pages.explore_table import Part, explore_table
+from costweir.web.pages.marks import Subject, read_marks
 from costweir.web.pages.series import Meaning, align, buckets, named_members, provisional, stack
 from costweir.web.pages.shell import (
     Frame,
@@ -88,7 +89,7 @@ def build(kit: Kit, request: Request) -> Response:
     title = _title(asked)
     if not asked.now.rows:
         return _nothing(kit, request, asked, now=now, dimensions=dimensions)
-    shown = _draw(kit, asked, now)
+    shown = _draw(kit, request, asked, now=now)
     kind = request.url.path.rpartition(".")[2]
     if kind in ("csv", "md"):
         name = f"spend-by-{view.by}-{view.days.first}-to-{view.days.last}"
@@ -111,7 +112,7 @@ class Drawn:
     context: Mapping[str, object]
 
 
-def _draw(kit: Kit, asked: Asked, now: Now) -> Drawn:
+def _draw(kit: Kit, request: Request, asked: Asked, *, now: Now) -> Drawn:
     """The series over time: the chart names six members, the table as many as the view wants."""
     view, found, known = asked.view, kit.ask(_by_time(asked)), asked.sources
     time = buckets(view.days, view.per, today=now.today)
@@ -123,8 +124,10 @@ def _draw(kit: Kit, asked: Asked, now: Now) -> Drawn:
     before_days = found.maybe("before")
     earlier = buckets(asked.days_before, view.per, today=now.today)
     totals = earlier.fill(_by_day(before_days)) if before_days else ()
+    named = {view.by: tuple(name for name, _ in asked.parts.named)}
+    marks = read_marks(kit, request, time, days=view.days, subject=Subject(view.where, named))
     chart = charts.over_time(
-        charts.Frame(_title(asked), time.labels, asked.now.currency, height=250),
+        charts.Frame(_title(asked), time.labels, asked.now.currency, height=250, dots=marks.dots),
         stacked.series,
         mark=view.mark,
         before=align(totals, len(time.labels)),
@@ -132,6 +135,7 @@ def _draw(kit: Kit, asked: Asked, now: Now) -> Drawn:
     table = explore_table(_part(asked, meaning), listed.series, before=asked.before, base=_base(asked, now))
     context = {
         "chart": chart,
+        "annotated": marks,
         "finding": _finding(asked, stacked.totals, time.labels),
         "table": table,
         "hatched": view.mark != "lines" and any(one.provisional for one in stacked.series),

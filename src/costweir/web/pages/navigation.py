@@ -47,6 +47,7 @@ SECTIONS = (
     Section("explore", "Explore", (
         Place("explore", "Explore", "/explore", "e", "spend filter group compare"),
         Place("views", "Saved views", "/explore/views", "v"),
+        Place("annotations", "Annotations", "/explore/annotations", "a", "notes release events on charts"),
     )),
     Section("customers", "Customers", (
         Place("customers", "Customers", "/customers", "c", "cost revenue margin"),
@@ -68,6 +69,7 @@ ACTIONS = (
     Action("Add a plan", "/settings/plans/edit"),
     Action("Import customers", "/settings/customers/import", icon="csv"),
     Action("Import plans", "/settings/plans/import", icon="csv"),
+    Action("Annotate a day", "/explore/annotations/edit"),
     Action("Switch keys off or on", "/settings/all#browser", icon="settings", edits=False),
 )
 

@@ -9,6 +9,7 @@ from starlette.routing import BaseRoute, Route
 from costweir.domain.period import Month
 from costweir.errors import UsageError
 from costweir.web import format as fmt
+from costweir.web.pages.marks import read_marks
 from costweir.web.pages.month import MonthToDate, gather
 from costweir.web.pages.overview_cards import changed, completeness, needs, spenders
 from costweir.web.pages.overview_head import headline
@@ -41,7 +42,9 @@ def build(kit: Kit, request: Request) -> Response:
         "sources": data.sources,
         "months": _months(data),
         "head": headline(data),
-        "plots": plots(data),
+        "plots": plots(
+            data, lambda time, subject: read_marks(kit, request, time, days=data.days, subject=subject)
+        ),
         "changed": changed(data),
         "spenders": spenders(data),
         "complete": completeness(data),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -11,6 +12,7 @@ from costweir.insights.breakdown import Breakdown, fold, matrix
 from costweir.insights.forecast import Forecast
 from costweir.web import charts
 from costweir.web import format as fmt
+from costweir.web.pages.marks import Marks, Subject
 from costweir.web.pages.month import MonthToDate
 from costweir.web.pages.series import Buckets, Meaning, Stack, buckets, provisional, stack
 from costweir.web.pages.table import Cell, Column, Row, Table
@@ -29,7 +31,7 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Plots:
-    """Two specs, the legend, the finding in a sentence for each, and the table."""
+    """Two specs, the legend, the finding in a sentence for each, the table, and the annotations."""
 
     day: charts.Spec
     run: charts.Spec
@@ -37,10 +39,11 @@ class Plots:
     finding: str
     provisional: str
     table: Table
+    marks: Marks
 
 
-def plots(data: MonthToDate) -> Plots:
-    """Providers in their fixed order, further ones as they come."""
+def plots(data: MonthToDate, read: Callable[[Buckets, Subject], Marks]) -> Plots:
+    """Providers in their fixed order, further ones as they come; `read` gives the annotations."""
     parts = _in_order(fold(data.spend, "provider", named=12))
     time = buckets(data.days, "day", today=data.now.today)
     names = [name for name, _ in parts.named]
@@ -50,7 +53,8 @@ def plots(data: MonthToDate) -> Plots:
     )
     stacked = stack(parts, data.found.need("by_day"), data.found.need("daily"), time, meaning=meaning)
     title = f"Spend per day by provider, {fmt.month(data.days.first)}"
-    frame = charts.Frame(title, time.labels, data.currency)
+    marks = read(time, Subject(named={"provider": names}))
+    frame = charts.Frame(title, time.labels, data.currency, dots=marks.dots)
     open_days = [amount for day, amount in data.daily.items() if data.open_from <= day <= data.days.last]
     late = sum(open_days, Decimal(0))
     return Plots(
@@ -63,6 +67,7 @@ def plots(data: MonthToDate) -> Plots:
         finding=_finding(data, stacked, time),
         provisional=fmt.money(late, data.currency, places=0) if open_days else "",
         table=_table(data, parts, time, stacked),
+        marks=marks,
     )
 
 
