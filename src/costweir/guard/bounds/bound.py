@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 
 import msgspec
 
+from costweir.guard.bounds.growth import growth_of
 from costweir.guard.bounds.pricing import PARTS, Rates
 from costweir.guard.bounds.shape import Media, Shape
 from costweir.guard.bounds.tables import known, table
@@ -18,6 +20,7 @@ from costweir.guard.ledger import Candidate
 _DAY = 86_400
 #: Output tokens that a request without a cap is expected to have, for limits of tokens per minute.
 _EXPECTED_OUTPUT = 1_024
+_REMEMBERED = 256
 _WRITES = {"": (), "5m": ("cache_write",), "1h": ("cache_write", "cache_write_1h")}
 _OUTPUT = ("output", "reasoning", "output_citation")
 #: The bucket that a medium may be billed as, besides text.
@@ -43,8 +46,6 @@ class Bound(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     price_version: str = ""
     problems: tuple[str, ...] = ()
     unpriced: tuple[str, ...] = ()
-    suits: bool = True
-    """Whether the model can do what the request needs, as far as that is known. A stand-in has to."""
 
     @property
     def cap_field(self) -> str:
@@ -74,13 +75,16 @@ def plan(shape: Shape, terms: ModelTerms, *, on: date | None = None) -> Bound:
     problems = list(shape.problems)
     count = _input_tokens(shape, terms, problems)
     cap, floor = _cap(shape, terms, problems)
-    rates = terms.worst(on=on or _day(int(time.time()) // _DAY), tiers=shape.tiers, context=count)
-    fixed, token, missing = 0, 0, ("model",)
-    if rates is not None:
-        fixed, token, missing = _priced(shape, rates, count)
-        if cap and not terms.cap_includes_reasoning:
-            # The cap does not hold what the model thinks, so the whole answer is reserved whatever is granted.
-            fixed, token, floor = fixed + token * _longest(terms, problems), 0, cap
+    unit = _unit(shape, terms, on or _day(int(time.time()) // _DAY), count)
+    rounds = 1 + shape.rounds
+    token = unit.output * shape.choices * rounds
+    parts = count * rounds * unit.input + unit.request
+    for bucket, times in shape.fees:
+        parts += times * unit.rates.get(bucket, 0)
+    fixed = -(-parts // PARTS) + token * shape.predicted
+    if cap and not terms.cap_includes_reasoning:
+        # The cap does not hold what the model thinks, so the whole answer is reserved whatever is granted.
+        fixed, token, floor = fixed + token * _longest(terms, problems), 0, cap
     return Bound(
         model=terms.model,
         provider=terms.provider,
@@ -88,19 +92,18 @@ def plan(shape: Shape, terms: ModelTerms, *, on: date | None = None) -> Bound:
         output_rate=token,
         cap=cap,
         floor=floor,
-        tokens=shape.estimate + (min(cap, shape.cap or _EXPECTED_OUTPUT)) * shape.choices,
-        cap_fields=tuple(dict.fromkeys((*terms.caps, *shape.cap_fields))) if cap else (),
-        price_version="" if rates is None else rates.version,
+        tokens=shape.estimate + min(cap, shape.cap or _EXPECTED_OUTPUT) * shape.choices,
+        cap_fields=_cap_fields(terms.caps, shape.cap_fields) if cap else (),
+        price_version=unit.version,
         problems=tuple(problems),
-        unpriced=missing,
-        suits=not (shape.needs & terms.lacks) and _fits(shape, terms),
+        unpriced=unit.missing,
     )
 
 
 def _input_tokens(shape: Shape, terms: ModelTerms, problems: list[str]) -> int:
     """The most input tokens of one round: those of text and media, never more than the context holds."""
     context = max(terms.context, shape.context) if terms.context else 0
-    count = shape.text + (shape.growth if terms.rewrites else 0)
+    count = shape.text + (growth_of(shape.raw) if terms.rewrites else 0)
     unbounded = [kind for kind in shape.media if not kind.startswith("image") or terms.images is None]
     if unbounded or shape.rounds:
         if not context:
@@ -127,11 +130,6 @@ def _cap(shape: Shape, terms: ModelTerms, problems: list[str]) -> tuple[int, int
     return cap, min(cap, shape.thinking + table(shape.format).floor)
 
 
-def _fits(shape: Shape, terms: ModelTerms) -> bool:
-    """Whether the context holds the request by what it is expected to have, not by its bound."""
-    return not terms.context or shape.estimate < max(terms.context, shape.context)
-
-
 def _longest(terms: ModelTerms, problems: list[str]) -> int:
     longest = terms.max_output or terms.context
     if not longest:
@@ -139,32 +137,61 @@ def _longest(terms: ModelTerms, problems: list[str]) -> int:
     return longest
 
 
-def _priced(shape: Shape, rates: Rates, count: int) -> tuple[int, int, tuple[str, ...]]:
-    """What input and fees cost at most, the rate of one more output token, both in nano-dollars rounded up, and the
-    buckets that have no price."""
+class _Unit(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """Worst rates as one kind of request meets them: of one input token and one request in parts of a nano-dollar, of
+    one output token in nano-dollars. `missing` are the buckets without a price."""
+
+    input: int = 0
+    request: int = 0
+    output: int = 0
+    rates: Mapping[str, int] = {}
+    version: str = ""
+    missing: tuple[str, ...] = ()
+
+
+def _unit(shape: Shape, terms: ModelTerms, day: date, count: int) -> _Unit:
+    kinds = frozenset(shape.media)
+    band = bisect_left(terms.tariff.thresholds, count)
+    key = (day, band, shape.format, shape.tiers, shape.caching, shape.speaks, kinds, shape.fees)
+    found = terms.units.get(key)
+    if not isinstance(found, _Unit):
+        rates = terms.tariff.worst(on=day, tiers=shape.tiers, context=count)
+        found = _Unit(missing=("model",)) if rates is None else _unit_of(shape, rates)
+        if len(terms.units) >= _REMEMBERED:
+            terms.units.clear()
+        terms.units[key] = found
+    return found
+
+
+def _unit_of(shape: Shape, rates: Rates) -> _Unit:
     missing: list[str] = []
     writes = _WRITES[shape.caching]
     if shape.format.startswith("openai"):
         # Caching needs no asking there, so any write that has a price may happen.
         writes = tuple(name for name in _WRITES["1h"] if name in rates.parts)
     used = ("input", *writes, *(_BILLED_AS[kind] for kind in shape.media))
-    rounds = 1 + shape.rounds
-    parts = count * rounds * max(_highest(rates, used, missing), rates.parts.get("cache_read", 0))
-    parts += rates.parts.get("request", 0)
-    for bucket, times in shape.fees:
-        parts += times * _highest(rates, (bucket,), missing)
-    if shape.format == "openai.embeddings":
-        return -(-parts // PARTS), 0, tuple(missing)
-    spoken = ("output", "output_audio") if shape.speaks else ("output",)
-    rate = max(_highest(rates, spoken, missing), *(rates.parts.get(name, 0) for name in _OUTPUT))
-    token = -(-rate // PARTS) * shape.choices * rounds
-    return -(-parts // PARTS) + token * shape.predicted, token, tuple(missing)
+    into = max(_highest(rates, used, missing), rates.parts.get("cache_read", 0))
+    out = 0
+    if shape.format != "openai.embeddings":
+        spoken = ("output", "output_audio") if shape.speaks else ("output",)
+        out = max(_highest(rates, spoken, missing), *(rates.parts.get(name, 0) for name in _OUTPUT))
+    for bucket, _ in shape.fees:
+        _highest(rates, (bucket,), missing)
+    return _Unit(
+        input=into, request=rates.parts.get("request", 0), output=-(-out // PARTS), rates=rates.parts,
+        version=rates.version, missing=tuple(missing),
+    )  # fmt: skip
 
 
 def _highest(rates: Rates, names: Iterable[str], missing: list[str]) -> int:
     """The highest rate of the buckets, which are noted as missing where they have none."""
     missing += [name for name in dict.fromkeys(names) if name not in rates.parts and name not in missing]
     return max(rates.parts.get(name, 0) for name in names)
+
+
+@lru_cache(maxsize=256)
+def _cap_fields(first: tuple[str, ...], more: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*first, *more)))
 
 
 @lru_cache(maxsize=8)

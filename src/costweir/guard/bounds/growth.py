@@ -10,12 +10,11 @@ from functools import lru_cache
 import msgspec
 
 
-def growth_of(body: object) -> int:
-    """More bytes that the texts of a body may have after NFKC or NFKD; 0 when all of it is ASCII."""
-    raw = msgspec.json.encode(body)
-    if raw.isascii():
+def growth_of(raw: bytes) -> int:
+    """More bytes that the texts of a JSON body may have after NFKC or NFKD; 0 when all of it is ASCII."""
+    if raw.isascii() and b"\\u" not in raw:
         return 0
-    letters = Counter(raw.decode("utf-8", "replace"))
+    letters = Counter(msgspec.json.encode(msgspec.json.decode(raw)).decode())
     return sum(count * _growth(letter) for letter, count in letters.items() if letter > "\x7f")
 
 

@@ -84,6 +84,13 @@ class Tariff:
                 return None
         return Cost(-(-parts // PARTS), rates.version)
 
+    def worst(self, *, on: date, tiers: frozenset[str], context: int) -> Rates | None:
+        """The highest rates that a request of at most that many input tokens may meet from that day to the next; None
+        when no price is known."""
+        found = self.book.worst(self.name, provider=self.provider, on=on, tiers=tiers, context_tokens=context)
+        current = self.book.find(self.name, provider=self.provider, on=on)
+        return None if found is None else rates_of(found, "" if current is None else current.version)
+
 
 def rates_of(given: Mapping[str, Decimal], version: str) -> Rates:
     """Whole rates from those of the book, with stand-ins filled in as the book does."""

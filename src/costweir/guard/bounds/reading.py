@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from functools import cache
 from typing import Any
@@ -11,15 +10,10 @@ from typing import Any
 import msgspec
 
 from costweir.errors import UsageError
-from costweir.guard.bounds.growth import growth_of
 from costweir.guard.bounds.shape import BYTES_OF_TOKEN, Format, Shape
 from costweir.guard.bounds.tables import table
 from costweir.guard.bounds.walk import Walk, keys_twice
 
-#: The names that the plain form reads; a body that has one of them twice, or escaped, is walked.
-_READ = re.compile(
-    rb'"(?:model|max_tokens|max_completion_tokens|n|stream|stream_options|service_tier)"|\\u00'
-)
 _HINT = "Send one JSON object as the provider's reference describes it."
 
 
@@ -37,14 +31,16 @@ class _StreamOptions(msgspec.Struct, forbid_unknown_fields=True, gc=False):
 def read(format: Format, raw: bytes, *, betas: Sequence[str] = ()) -> Shape:  # noqa: A002 - the wire format
     """The shape of a body. `betas` are the names in the beta header.
 
-    Raises UsageError for what is no request of this format at all; what is one and has no bound is in `problems`.
+    A name that stands twice at the top counts with its last value, and has to be forwarded so; within the body it is a
+    problem. Raises UsageError for what is no request of this format at all; what is one and has no bound is in
+    `problems`.
     """
     if format == "openai.chat" and not betas:
         shape = _plain(raw)
         if shape is not None:
             return shape
     body = _decoded(raw)
-    walk = Walk(format, len(raw))
+    walk = Walk(format, raw)
     twice = _twice(raw, body)
     if twice:
         walk.problem(f"{twice} is there twice")
@@ -57,9 +53,6 @@ def _plain(raw: bytes) -> Shape | None:
         body = _decoder().decode(raw)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
         return None
-    names: list[bytes] = _READ.findall(raw)
-    if len(set(names)) != len(names) or b"\\u00" in names:
-        return None
     rows = table("openai.chat")
     tiers = rows.tiers.get(body.service_tier or "")
     if tiers is None:
@@ -69,13 +62,11 @@ def _plain(raw: bytes) -> Shape | None:
     return Shape(
         format="openai.chat",
         model=body.model,
+        raw=raw,
         text=size + rows.constants["request"] + count * rows.constants["message"],
         estimate=size // BYTES_OF_TOKEN + 1,
         stream=body.stream is True,
         stream_usage=body.stream_options is not None and body.stream_options.include_usage is True,
-        growth=0
-        if raw.isascii() and b"\\u" not in raw
-        else growth_of([row.content for row in body.messages]),
         cap=min((getattr(body, name) for name in fields), default=None),
         cap_fields=fields,
         choices=max(1, body.n or 1),

@@ -17,19 +17,18 @@ BYTES_OF_TOKEN = 4
 class Shape(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """A request, taken apart. Tokens are upper bounds, except `estimate`.
 
-    `text` bounds all text and everything that the provider adds to it; `growth` is what compatibility normalisation
-    could add to the text. `cap` is the output cap that the caller set in `cap_fields`, None without one. `tiers` are
-    the prices it may meet besides the standard one. `rounds` counts how often the provider may ask the model again by
-    itself. `problems` name what has no bound.
+    `raw` is the body. `text` bounds all text in it and everything that the provider adds. `cap` is the output cap that
+    the caller set in `cap_fields`, None without one. `tiers` are the prices it may meet besides the standard one.
+    `rounds` counts how often the provider may ask the model again by itself. `problems` name what has no bound.
     """
 
     format: Format
     model: str
+    raw: bytes
     text: int
     estimate: int
     stream: bool = False
     stream_usage: bool = False
-    growth: int = 0
     cap: int | None = None
     cap_fields: tuple[str, ...] = ()
     choices: int = 1

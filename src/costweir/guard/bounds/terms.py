@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from costweir.domain.usage import Usage
-from costweir.guard.bounds.pricing import Cost, Rates, Tariff, rates_of
+from costweir.guard.bounds.pricing import Cost, Tariff
 from costweir.guard.bounds.tables import first, known
 from costweir.prices.table import short_name
 
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
 _PRICES = {"openai": "openai", "azure": "azure", "anthropic": "anthropic", "gemini": "google", "vertex": "google",
            "bedrock": "aws", "mock": ""}  # fmt: skip
 _BOTH_CAPS = ("max_completion_tokens", "max_tokens")
-_REMEMBERED = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,27 +42,10 @@ class ModelTerms:
     images: tuple[int, int] | None = None
     rewrites: bool = False
     cap_includes_reasoning: bool = True
-    lacks: frozenset[str] = frozenset()
-    """What a request may need and the model cannot do, in the words of `Shape.needs`."""
-    _memory: dict[tuple[object, ...], Rates | None] = field(
-        default_factory=dict[tuple[object, ...], "Rates | None"], compare=False
+    units: dict[tuple[object, ...], object] = field(
+        default_factory=dict[tuple[object, ...], object], compare=False, repr=False
     )
-
-    def worst(self, *, on: date, tiers: frozenset[str], context: int) -> Rates | None:
-        """The highest rates that a request of at most that many input tokens may meet from that day to the next; None
-        when no price is known."""
-        key = (on, tiers, bisect_left(self.tariff.thresholds, context))
-        if key not in self._memory:
-            if len(self._memory) >= _REMEMBERED:
-                self._memory.clear()
-            tariff = self.tariff
-            found = tariff.book.worst(
-                tariff.name, provider=tariff.provider, on=on, tiers=tiers, context_tokens=context
-            )
-            current = tariff.book.find(tariff.name, provider=tariff.provider, on=on)
-            version = "" if current is None else current.version
-            self._memory[key] = None if found is None else rates_of(found, version)
-        return self._memory[key]
+    """What bounds remember of worst rates."""
 
 
 def compile_terms(
@@ -95,7 +76,6 @@ def compile_terms(
         images=known().images_of(bare),
         rewrites=provider.kind != "anthropic" and bool(row.get("rewrites", foreign)),
         cap_includes_reasoning=model.cap_includes_reasoning,
-        lacks=frozenset(model.lacks),
     )
 
 

@@ -12,7 +12,6 @@ from typing import Any, Literal, cast
 import msgspec
 
 from costweir.errors import UsageError
-from costweir.guard.bounds.growth import growth_of
 from costweir.guard.bounds.shape import BYTES_OF_TOKEN, Format, Media, Need, Shape
 from costweir.guard.bounds.tables import Row, table
 
@@ -31,9 +30,10 @@ _NEEDS: Mapping[str, Need] = {
 class Walk:
     """One walk. Its methods are named after the kinds of bound in the tables."""
 
-    def __init__(self, format: Format, size: int) -> None:  # noqa: A002 - the wire format
+    def __init__(self, format: Format, raw: bytes) -> None:  # noqa: A002 - the wire format
         self._table = table(format)
-        self._size = size
+        self._raw = raw
+        self._size = len(raw)
         self._tokens = self._table.constants["request"]
         self._estimated = 0
         self._problems: list[str] = []
@@ -68,9 +68,11 @@ class Walk:
             raise UsageError("The request names no model.", hint='Give it "model".')
         caps = self._caps.values()
         return Shape(
-            format=self._table.format, model=self._model, text=self._size + self._tokens,
+            format=self._table.format, model=self._model, raw=self._raw,
+            text=self._size + self._tokens,
             estimate=self._size // BYTES_OF_TOKEN + self._estimated + 1, stream=self._stream,
-            stream_usage=self._stream_usage, growth=growth_of(body), cap=min(caps, default=None),
+            stream_usage=self._stream_usage,
+ cap=min(caps, default=None),
             cap_fields=tuple(self._caps), choices=self._choices, predicted=self._predicted, thinking=self._thinking,
             rounds=self._rounds, media=tuple(self._media), fees=tuple(self._fees.items()), tiers=self._tiers,
             caching=self._caching, speaks=self._speaks, context=self._context, output=self._output,

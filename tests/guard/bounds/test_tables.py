@@ -1,0 +1,116 @@
+"""The tables of bounds: every row has a bound that the walk knows, its evidence and its date, and is met by a body."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from datetime import date
+from typing import Any, get_args
+
+import pytest
+
+from costweir.guard.bounds import Format, read
+from costweir.guard.bounds.tables import Row, document, known, table
+from costweir.guard.bounds.walk import Walk
+
+FORMATS: tuple[Format, ...] = get_args(Format)
+SECTIONS = ("fields", "message", "parts", "tools", "betas")
+#: A value of every field that a provider would take, where `1` is none.
+VALUES: dict[str, Any] = {
+    "messages": [{"role": "user", "content": "x"}], "stream": True, "stream_options": {"include_usage": True},
+    "service_tier": "auto", "speed": "fast", "tools": [], "functions": [], "modalities": ["text"],
+    "thinking": {"type": "adaptive"}, "cache_control": {"type": "ephemeral"}, "system": "x", "input": "x",
+    "output_config": {"effort": "low"}, "context_management": {"edits": [{"type": "clear_tool_uses_20250919"}]},
+    "content": "x", "audio": {"id": "audio_1"},
+}  # fmt: skip
+
+
+def rows() -> Iterator[tuple[Format, str, Row, dict[str, Any]]]:
+    for form in FORMATS:
+        defaults = document(form)["defaults"]
+        for section in SECTIONS:
+            for row in getattr(table(form), section).values():
+                yield form, section, row, {**defaults, **row.options}
+
+
+def body(form: Format, section: str, row: Row) -> dict[str, Any]:
+    """A small body in which the row is met."""
+    message: dict[str, Any] = {"role": "user", "content": "x"}
+    found: dict[str, Any] = (
+        {"model": "m", "messages": [message]} if form != "openai.embeddings" else {"model": "m"}
+    )
+    if section == "fields":
+        found.setdefault(row.name, VALUES.get(row.name, 1))
+    elif section == "message":
+        message[row.name] = VALUES.get(row.name, "x")
+    elif section == "parts":
+        message["content"] = [
+            {"type": row.name, "source": {"type": "url", "url": "https://x"}, "content": "x"}
+        ]
+        message["content"] = [
+            {k: v for k, v in message["content"][0].items() if k == "type" or k in row.fields}
+        ]
+        if "source" not in row.fields:
+            message["content"][0].pop("source", None)
+    elif section == "tools":
+        found["tools"] = [{"name": "f", "max_uses": 2, **({"type": row.name} if row.name else {})}]
+    return found
+
+
+ROWS = [pytest.param(*row, id=f"{row[0]}-{row[1]}-{row[2].name or 'untyped'}") for row in rows()]
+
+
+@pytest.mark.parametrize(("form", "section", "row", "options"), ROWS)
+def test_every_row_says_what_bounds_it_where_that_stands_and_since_when(
+    form: Format, section: str, row: Row, options: dict[str, Any]
+) -> None:
+    kinds = Walk(form, b"")._kinds.keys() | ({"context", "output"} if section == "betas" else set())  # pyright: ignore[reportPrivateUsage]
+
+    assert row.bound in kinds
+    assert options["evidence"]
+    assert isinstance(options["date"], date)
+    assert bool(row.why) >= (row.bound == "refuse")
+
+
+@pytest.mark.parametrize(("form", "section", "row", "options"), ROWS)
+def test_a_body_that_meets_a_row_is_bounded_or_names_it(
+    form: Format, section: str, row: Row, options: dict[str, Any]
+) -> None:
+    betas = [row.name] if section == "betas" else []
+    shape = read(form, json.dumps(body(form, section, row)).encode(), betas=betas)
+
+    if row.bound == "refuse":
+        assert len(shape.problems) == 1
+        assert row.why in shape.problems[0]
+        assert row.name in shape.problems[0] or section == "parts"
+    else:
+        assert shape.problems == ()
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_every_cost_that_a_provider_adds_by_itself_is_a_constant_with_its_evidence(form: Format) -> None:
+    raw = document(form)["constants"]
+
+    assert raw.keys() == {"request", "message", "tools", "tool"}
+    assert all(row["tokens"] == 0 or row["evidence"] for row in raw.values())
+
+
+@pytest.mark.parametrize("section", ["outputs", "images", "hosts"])
+def test_what_is_known_of_models_and_hosts_has_its_evidence(section: str) -> None:
+    found = document("models")[section]
+
+    assert all(row["evidence"] and re.compile(row["match"]) for row in found)
+
+
+@pytest.mark.parametrize(
+    ("model", "output", "image"),
+    [
+        ("gpt-4o", 16_384, (85, 1_445)), ("gpt-4o-mini", 16_384, (2_833, 48_169)), ("o3", 100_000, (75, 1_275)),
+        ("claude-sonnet-4-5", 64_000, (1_700, 1_700)), ("claude-opus-5", 128_000, None), ("gpt-6-sol", 128_000, None),
+        ("house-model", 0, None),
+    ],
+)  # fmt: skip
+def test_known_limits(model: str, output: int, image: tuple[int, int] | None) -> None:
+    assert known().output_of(model) == output
+    assert known().images_of(model) == image
