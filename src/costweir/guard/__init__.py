@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from costweir.guard.ledgers.front import Start
 from costweir.guard.opening import open_ledger
 
-__all__ = ["open_ledger"]
+__all__ = ["Start", "open_ledger"]

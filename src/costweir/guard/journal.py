@@ -74,6 +74,10 @@ class Journal(Protocol):
         """An attempt holds room in its meters."""
         ...
 
+    def undone(self, entry: Entry) -> None:
+        """An attempt that was opened could not be kept, and nobody was told of it."""
+        ...
+
     def sent(self, entry: Entry) -> None:
         """HELD became SENT."""
         ...

@@ -217,6 +217,9 @@ class Part(Meter):
     def whole(self) -> Meter:
         return self._whole
 
+    def ends(self) -> int | None:
+        return self._whole.span.expires(self.window.start)
+
     def hold(self, amount: int) -> None:
         super().hold(amount)
         self._whole.hold(amount)

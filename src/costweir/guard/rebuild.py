@@ -3,7 +3,7 @@ else. A new limit starts from it (L1, edits), and `verify` compares with it (L3)
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from costweir.guard.journal import Tally
 from costweir.guard.meters import Counts, Key, Meter, Part, RollingMeter
@@ -12,7 +12,7 @@ from costweir.guard.windows import DAY, SECOND, Calendar, PerSession, Rolling, W
 
 #: Every zone's midnight lies on a quarter of an hour.
 QUARTER = 900 * SECOND
-#: A rule with its windows is counted in steps of this width, in which no window of it begins or ends.
+#: Rules without windows need not tell times apart.
 ANY = 0
 
 
@@ -32,16 +32,15 @@ def since(rule: Rule, now: int) -> int:
     return rule.span.at(now).start
 
 
-def counted(policy: Policy, rules: Iterable[Rule], tallies: Iterable[Tally], *, now: int) -> list[Meter]:
-    """The meters of `rules` in the windows that are open at `now`, with what the tallies add up to."""
-    wanted = {rule.id for rule in rules}
+def counted(policy: Policy, tallies: Iterable[tuple[Collection[str], Tally]], *, now: int) -> list[Meter]:
+    """The meters of the windows that are open at `now`. Each tally comes with the ids of the rules it is for."""
     found: dict[Key, tuple[Rule, Scope, Window, Counts]] = {}
-    for tally in tallies:
+    for wanted, tally in tallies:
         values = policy.values(tally.subject, tally.model, tally.provider)
         for rule in policy.match(values):
             if rule.metered and rule.id in wanted:
                 _count(found, rule, values, tally, now)
-    return _meters(found.values())
+    return assembled(found.values())
 
 
 def _count(
@@ -69,7 +68,8 @@ def _open(rule: Rule, window: Window, now: int) -> bool:
     return window.end is None or window.end > now
 
 
-def _meters(found: Iterable[tuple[Rule, Scope, Window, Counts]]) -> list[Meter]:
+def assembled(found: Iterable[tuple[Rule, Scope, Window, Counts]]) -> list[Meter]:
+    """Meters of balances; the parts of a rolling window become one."""
     meters: list[Meter] = []
     rolling: dict[tuple[str, Scope], RollingMeter] = {}
     for rule, scope, window, counts in sorted(found, key=lambda item: item[2].start):

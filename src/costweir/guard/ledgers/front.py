@@ -3,25 +3,50 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
+from costweir.errors import ConfigError
 from costweir.guard.clock import Clock
-from costweir.guard.journal import Entry, Journal
-from costweir.guard.ledger import Attempt, Balance, Drift, Settled, Settlement
+from costweir.guard.journal import Entry
+from costweir.guard.ledger import (
+    Ask,
+    Attempt,
+    Balance,
+    Drift,
+    Refusal,
+    Settled,
+    Settlement,
+    Terms,
+)  # fmt: skip
 from costweir.guard.meters import Counts, Key, Meter
 from costweir.guard.policy import Policy, Scope
 from costweir.guard.weir import LEASE, Weir
 from costweir.guard.windows import instant
 
+Durability = Literal["fsync", "process"]
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What a ledger begins with. Without `terms`, those that the file keeps hold on."""
+
+    terms: Terms | None = None
+    revision: int = 0
+    clock: Clock | None = None
+    durability: Durability = "fsync"
+    lease: int = LEASE
+
 
 class Front:
     """The synchronous half of a ledger, on the event loop's thread."""
 
-    def __init__(
-        self, journal: Journal, *, policy: Policy, clock: Clock, next_attempt: int, lease: int = LEASE
-    ) -> None:
+    def __init__(self, weir: Weir, clock: Clock) -> None:
+        self.weir = weir
         self.clock = clock
-        self.weir = Weir(policy, journal, clock=clock.now, next_attempt=next_attempt, lease=lease)
         self._revision = 0
+        # A restart confirms the clock as well.
+        self._clock_confirmed = weir.policy.terms.clock_confirmed
 
     @property
     def revision(self) -> int:
@@ -49,6 +74,35 @@ class Front:
         """Takes the machine's clock for right after a step."""
         self.clock.confirm()
         self.weir.gauges.rewind()
+
+    def _obey_clock(self, terms: Terms) -> None:
+        """Confirms the clock when somebody did since the last terms."""
+        if terms.clock_confirmed > self._clock_confirmed:
+            self.confirm_clock()
+        self._clock_confirmed = terms.clock_confirmed
+
+    def stats(self) -> Mapping[str, int]:
+        """Numbers for a gauge: open attempts, suspended models, meters in memory."""
+        return {
+            "open": len(self.weir.open), "suspended": len(self.weir.suspended),
+            "meters": sum(1 for _ in self.weir.gauges),
+        }  # fmt: skip
+
+
+def compiled(terms: Terms, now: int) -> Policy:
+    """The policy of what people set. Raises ConfigError for a definition that cannot be read."""
+    try:
+        return Policy.compile(terms, now)
+    except (ValueError, KeyError, TypeError, ArithmeticError) as error:
+        raise ConfigError(
+            f"A budget or plan cannot be read: {error}.", hint="Look at `costweir budget list`."
+        ) from error
+
+
+def unavailable(ask: Ask) -> Refusal:
+    """What is answered while nothing can be kept (law L8)."""
+    text = "The ledger cannot be written now, so nothing is admitted."
+    return Refusal("ledger_unavailable", ask.request_id, text, retry_after=1)
 
 
 def balance_of(meter: Meter) -> Balance:

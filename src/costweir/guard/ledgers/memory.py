@@ -19,11 +19,20 @@ from costweir.guard.ledger import (
     Settlement,
     Terms,
 )  # fmt: skip
-from costweir.guard.ledgers.front import Front, attempt_of, balance_of, drifts, untouched, within
+from costweir.guard.ledgers.front import (
+    Front,
+    Start,
+    attempt_of,
+    balance_of,
+    compiled,
+    drifts,
+    untouched,
+    within,
+)
 from costweir.guard.meters import Counts, Key, Meter
-from costweir.guard.policy import Policy, Rule, Scope
+from costweir.guard.policy import Rule, Scope
 from costweir.guard.rebuild import counted, rows
-from costweir.guard.weir import LEASE
+from costweir.guard.weir import Weir
 from costweir.guard.windows import instant
 
 
@@ -54,6 +63,9 @@ class MemoryJournal:
     def opened(self, entry: Entry) -> None:
         """Keeps an attempt."""
         self.entries[entry.attempt] = entry
+
+    def undone(self, entry: Entry) -> None:
+        """Memory keeps everything."""
 
     def sent(self, entry: Entry) -> None:
         """The entry says it itself."""
@@ -104,17 +116,16 @@ class MemoryJournal:
 class MemoryLedger(Front):
     """Implements `Ledger`."""
 
-    def __init__(
-        self, *, terms: Terms | None = None, revision: int = 0, clock: Clock | None = None, lease: int = LEASE
-    ) -> None:
-        clock = clock or Clock()
+    def __init__(self, start: Start | None = None) -> None:
+        start = start or Start()
         self._journal = MemoryJournal()
-        policy = Policy.compile(terms or Terms(), clock.now())
+        clock = start.clock or Clock()
+        policy = compiled(start.terms or Terms(), clock.now())
         # Numbers go on from the time, so that a call of an earlier run is never taken for one of this.
-        super().__init__(
-            self._journal, policy=policy, clock=clock, next_attempt=time.time_ns() // 1_000, lease=lease
-        )
-        self._revision = revision
+        first = time.time_ns() // 1_000
+        weir = Weir(policy, self._journal, clock=clock.now, next_attempt=first, lease=start.lease)
+        super().__init__(weir, clock)
+        self._revision = start.revision
 
     async def reserve(self, ask: Ask, *, send: bool = False) -> Hold | Refusal:
         """Holds or refuses; see `Ledger.reserve`."""
@@ -128,13 +139,15 @@ class MemoryLedger(Front):
     async def apply(self, terms: Terms, revision: int) -> None:
         """Makes other terms hold."""
         now = self.clock.now()
-        policy = Policy.compile(terms, now)
+        policy = compiled(terms, now)
         anew, gone = policy.changed(self.weir.policy)
-        fresh = counted(policy, anew, self._journal.tallies(), now=now)
+        ids = {rule.id for rule in anew}
+        fresh = counted(policy, ((ids, tally) for tally in self._journal.tallies()), now=now)
         for meter in rows(fresh):
             self._journal.begin(meter)
         self.weir.swap(policy, gone, fresh)
         self._revision = revision
+        self._obey_clock(terms)
 
     async def balances(self, scope: Mapping[str, str] | None = None) -> Sequence[Balance]:
         """Every limit of every open window, or of one scope."""
@@ -157,9 +170,10 @@ class MemoryLedger(Front):
         """Rebuilds every open balance from the attempts."""
         now = self.clock.now()
         policy = self.weir.policy
-        rebuilt = counted(policy, policy.rules, self._journal.tallies(), now=now)
+        ids = policy.by_id
+        rebuilt = counted(policy, ((ids, tally) for tally in self._journal.tallies()), now=now)
         kept = [meter for meter in self.weir.gauges if _is_open(meter, now)]
-        return drifts(kept, rebuilt)
+        return drifts(rows(kept), rows(rebuilt))
 
     async def outbox(self, after: int, limit: int = 1_000) -> Sequence[tuple[int, Attempt]]:
         """Ended attempts in the order they ended."""

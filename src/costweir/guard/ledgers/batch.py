@@ -1,0 +1,177 @@
+"""What is written in one commit: attempts as rows, and the balances' changes added up, so that a batch of a thousand
+calls on six budgets touches six rows."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from costweir.guard.meters import Meter
+
+Row = tuple[object, ...]
+
+_OPEN = """
+INSERT INTO attempts (attempt, request_id, state, epoch, subject, model, provider, held, tokens, price_version, at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+_SENT = "UPDATE attempts SET state = 'SENT' WHERE attempt = ? AND state = 'HELD'"
+_END = """
+UPDATE attempts SET state = ?, charged = ?, debt = ?, certainty = ?, ended_at = ?, seq = ?, usage = ?, call = ?
+WHERE attempt = ?"""
+_CHANGE = """
+UPDATE balances SET settled = settled + ?, held = held + ?, debt = debt + ?, open = open + ?, calls = calls + ?
+WHERE row = ?"""
+#: Other rows, by the name of what they are. Subjects and balances stand before the attempts that need them.
+NOTES = {
+    "subject": "INSERT INTO subjects VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    "balance": "INSERT INTO balances VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    "event": "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?)",
+    "told": "UPDATE balances SET told = ?, blocked = ? WHERE row = ?",
+    "refusal": "INSERT INTO refusals (request_id, at, code, budget, detail) VALUES (?, ?, ?, ?, ?)",
+    "suspended": "INSERT OR REPLACE INTO suspended VALUES (?, ?)",
+    "lifted": "DELETE FROM suspended WHERE model = ?",
+}
+BEFORE = ("subject", "balance")
+
+Step = Callable[[sqlite3.Connection], None]
+Waiter = asyncio.Future[None]
+
+
+class Opened(NamedTuple):
+    """An attempt that holds `held` in the balances `rows`."""
+
+    attempt: int
+    row: Row
+    held: int
+    rows: Sequence[int]
+
+
+class Ended(NamedTuple):
+    """An attempt that ended, or whose end was corrected; the balances change by (settled, held, debt, open, calls)."""
+
+    attempt: int
+    row: Row
+    usage: Mapping[str, int]
+    call: Mapping[str, object]
+    rows: Sequence[int]
+    change: tuple[int, int, int, int, int]
+
+
+class Batch:
+    """One commit in the making. Used by the writer's thread only."""
+
+    def __init__(self, step: Step | None = None, then: Callable[[], None] | None = None) -> None:
+        self.step = step
+        self.then = then
+        self.opened: list[Opened] = []
+        self.sent: list[tuple[int]] = []
+        self.ended: list[Ended] = []
+        self.notes: dict[str, list[Row]] = {kind: [] for kind in NOTES}
+        self.waiters: list[Waiter] = []
+
+    def __bool__(self) -> bool:
+        return bool(self.step or self.opened or self.sent or self.ended or any(self.notes.values()))
+
+    @property
+    def alone(self) -> bool:
+        """True when nothing else may be in this commit, and when it is tried until it succeeds."""
+        return self.step is not None or self.then is not None
+
+    def write(self, connection: sqlite3.Connection) -> None:
+        """Runs the statements; the transaction is the caller's."""
+        if self.step is not None:
+            self.step(connection)
+        many = connection.executemany
+        for kind in BEFORE:
+            if self.notes[kind]:
+                many(NOTES[kind], self.notes[kind])
+        if self.opened:
+            many(_OPEN, [thing.row for thing in self.opened])
+        if self.sent:
+            many(_SENT, self.sent)
+        if self.ended:
+            many(_END, [_end_row(thing) for thing in self.ended])
+        changes = self._changes()
+        if changes:
+            many(_CHANGE, [(*change, row) for row, change in changes.items()])
+        for kind, statement in NOTES.items():
+            if kind not in BEFORE and self.notes[kind]:
+                many(statement, self.notes[kind])
+
+    def drop_opened(self) -> set[int]:
+        """Leaves out the attempts that begin here and gives their numbers."""
+        dropped = {thing.attempt for thing in self.opened}
+        self.opened = []
+        return dropped
+
+    def without(self, attempts: set[int]) -> None:
+        """Leaves out what happened to attempts that never began."""
+        self.sent = [thing for thing in self.sent if thing[0] not in attempts]
+        self.ended = [thing for thing in self.ended if thing.attempt not in attempts]
+
+    def clean(self) -> None:
+        """Replaces what is no valid Unicode, so that one odd name cannot keep the ledger from writing."""
+        self.opened = [thing._replace(row=_clean(thing.row)) for thing in self.opened]
+        self.ended = [thing._replace(row=_clean(thing.row)) for thing in self.ended]
+        self.notes = {kind: [_clean(row) for row in rows] for kind, rows in self.notes.items()}
+
+    def _changes(self) -> dict[int, list[int]]:
+        """What the balances change by, added up."""
+        changes: dict[int, list[int]] = {}
+        for _, _, held, rows in self.opened:
+            for row in rows:
+                change = changes.get(row)
+                if change is None:
+                    changes[row] = [0, held, 0, 1, 1]
+                else:
+                    change[1] += held
+                    change[3] += 1
+                    change[4] += 1
+        for _, _, _, _, rows, (settled, held, debt, open_, calls) in self.ended:
+            for row in rows:
+                change = changes.get(row)
+                if change is None:
+                    changes[row] = [settled, held, debt, open_, calls]
+                else:
+                    change[0] += settled
+                    change[1] += held
+                    change[2] += debt
+                    change[3] += open_
+                    change[4] += calls
+        return changes
+
+
+def balance_row(meter: Meter) -> Row:
+    """A balance as it is kept."""
+    window = meter.window
+    return (
+        meter.row, meter.rule.id, scope_text(meter.scope), window.id, window.start, meter.ends(), meter.settled,
+        meter.held, meter.debt, meter.open, meter.calls, meter.told, meter.blocked,
+    )  # fmt: skip
+
+
+def scope_text(scope: Iterable[tuple[str, str]]) -> str:
+    """A scope as it is kept: JSON, its kinds in their order."""
+    return text_of(dict(scope))
+
+
+def text_of(value: object) -> str:
+    """JSON, whatever it holds: a text that is no valid Unicode must not keep a ledger from writing."""
+    try:
+        return msgspec.json.encode(value).decode()
+    except (TypeError, ValueError, OverflowError):
+        return json.dumps(value, default=str)
+
+
+def _end_row(item: Ended) -> Row:
+    usage = text_of(item.usage) if item.usage else "{}"
+    call = text_of(item.call) if item.call else "{}"
+    return (*item.row, usage, call, item.attempt)
+
+
+def _clean(row: Row) -> Row:
+    return tuple(cell.encode("utf-8", "replace").decode() if isinstance(cell, str) else cell for cell in row)

@@ -1,0 +1,265 @@
+"""The one thread that writes. Whatever is queued while a commit runs goes into the next one, so that a flush of the
+disk is shared by everybody who waits for it.
+
+When a commit fails, what was only about to begin is given back to whoever waits for it; what has already happened is
+kept and tried again, and until that succeeds the ledger says that it is unavailable (law L8).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import NamedTuple
+
+from costweir.errors import Error, Unreachable
+from costweir.guard.ledgers.batch import Batch, Ended, Opened, Row, Step, Waiter
+from costweir.guard.ledgers.file import connect, transaction
+from costweir.guard.ledgers.front import Durability
+
+#: How long the end of a call may wait for company; nobody waits for it.
+LINGER_SECONDS = 0.01
+#: How many things go into one commit.
+MOST = 4_096
+RETRY_SECONDS = 0.25
+CHECKPOINT_SECONDS = 0.5
+#: The log is written back to the file from this size on.
+CHECKPOINT_BYTES = 4_000_000
+#: From this size on, the checkpointer waits for readers and makes the log begin anew.
+RESTART_BYTES = 128_000_000
+
+Opener = Callable[[Path, Durability], sqlite3.Connection]
+
+
+class Sent(NamedTuple):
+    """An attempt that is SENT."""
+
+    attempt: int
+
+
+class Note(NamedTuple):
+    """A row for one of the batch's other lists."""
+
+    kind: str
+    row: Row
+
+
+class Alone(NamedTuple):
+    """A step that shares no commit with what is queued before or after it. `then` runs in the writer's thread once
+    everything up to it is written; it is tried until it succeeds."""
+
+    step: Step | None
+    then: Callable[[], None] | None
+
+
+Thing = Opened | Ended | Sent | Note | Alone
+
+
+class Writer:
+    """Owns the connection that writes. The event loop only calls `put`."""
+
+    def __init__(self, path: Path, durability: Durability, *, opener: Opener = connect) -> None:
+        self._path = path
+        self._durability: Durability = durability
+        self._opener = opener
+        self._connection = opener(path, durability)
+        self._number = _number(self._connection)
+        self._queue: SimpleQueue[tuple[Thing | None, Waiter | None]] = SimpleQueue()
+        self._backlog: deque[Batch] = deque()
+        self._dropped: set[int] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._run, name="ledger-writer", daemon=True),
+            threading.Thread(target=self._checkpoint, name="ledger-checkpoint", daemon=True),
+        ]
+        #: Why nothing can be written now, or an empty text.
+        self.broken = ""
+        #: How many commits there were, how many attempts began in them, and how long the last one took.
+        self.commits = 0
+        self.opened = 0
+        self.last_commit_us = 0
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """For use before `start` only."""
+        return self._connection
+
+    @property
+    def waiting(self) -> int:
+        """How many things are queued."""
+        return self._queue.qsize()
+
+    def start(self) -> None:
+        """Begins to write what is queued."""
+        for thread in self._threads:
+            thread.start()
+
+    def hear(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Names the loop that waiters belong to."""
+        self._loop = loop
+
+    def put(self, thing: Thing, waiter: Waiter | None = None) -> None:
+        """Queues something. `waiter` is resolved once it is written, or fails with the reason."""
+        self._queue.put((thing, waiter))
+
+    def close(self) -> None:
+        """Writes what is queued, if it can be written, and ends the threads."""
+        self._stop.set()
+        self._queue.put((None, None))
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join()
+        self._connection.close()
+
+    def _run(self) -> None:
+        while not (self._stop.is_set() and self._queue.empty()):
+            self._gather()
+            if not self._write() and not self._stop.wait(RETRY_SECONDS):
+                self._reconnect()
+        # What could not be written until now is lost with the process, as if it had been killed: holds stay holds.
+
+    def _gather(self) -> None:
+        """Takes what is queued into the backlog. Waits for the first thing, and a moment longer while nobody waits."""
+        batch = Batch()
+        deadline: float | None = None
+        patience = RETRY_SECONDS if self.broken else None
+        for _ in range(MOST):
+            try:
+                thing, waiter = self._queue.get(patience != 0, patience)
+            except Empty:
+                break
+            if isinstance(thing, Alone):
+                self._backlog.append(batch)
+                batch = Batch(thing.step, thing.then)
+            elif thing is not None:
+                self._add(batch, thing)
+            if waiter is not None:
+                batch.waiters.append(waiter)
+            if waiter is not None or thing is None or batch.alone:
+                patience = 0
+            elif patience != 0:
+                deadline = deadline or time.monotonic() + LINGER_SECONDS
+                patience = max(0, deadline - time.monotonic())
+            if batch.alone:
+                break
+        self._backlog.append(batch)
+
+    def _add(self, batch: Batch, thing: Opened | Ended | Sent | Note) -> None:
+        if isinstance(thing, Opened):
+            batch.opened.append(thing)
+        elif isinstance(thing, Ended):
+            # An attempt that was given back when its commit failed has no end.
+            if thing.attempt not in self._dropped:
+                batch.ended.append(thing)
+        elif isinstance(thing, Sent):
+            if thing.attempt not in self._dropped:
+                batch.sent.append((thing.attempt,))
+        else:
+            batch.notes[thing.kind].append(thing.row)
+
+    def _write(self) -> bool:
+        """Commits the backlog in its order. False when a commit failed."""
+        while self._backlog:
+            batch = self._backlog[0]
+            try:
+                if batch or self.broken:
+                    self._commit(batch)
+            except UnicodeEncodeError:
+                batch.clean()
+                continue
+            except (sqlite3.Error, OSError) as error:
+                self._fail(error)
+                return False
+            self._backlog.popleft()
+            self.broken = ""
+            self._tell(batch.waiters, None)
+            if batch.then is not None:
+                batch.then()
+        return True
+
+    def _commit(self, batch: Batch) -> None:
+        begun = time.perf_counter_ns()
+        number = str(self._number + 1)
+        with transaction(self._connection):
+            # The number tells whether a commit that failed was kept after all; and it is something to write.
+            self._connection.execute("UPDATE meta SET value = ? WHERE key = 'commit'", (number,))
+            batch.write(self._connection)
+        self._number += 1
+        self.last_commit_us = (time.perf_counter_ns() - begun) // 1_000
+        self.commits += 1
+        self.opened += len(batch.opened)
+
+    def _fail(self, error: Exception) -> None:
+        """Gives back what was about to begin; what has happened stays in the backlog."""
+        self.broken = str(error) or type(error).__name__
+        reason = Unreachable(
+            f"The ledger {self._path} cannot be written: {self.broken}.", hint="Check the disk."
+        )
+        for batch in self._backlog:
+            self._dropped |= batch.drop_opened()
+        for batch in self._backlog:
+            batch.without(self._dropped)
+            if not batch.alone:
+                self._tell(batch.waiters, reason)
+                batch.waiters = []
+
+    def _reconnect(self) -> None:
+        """A connection that failed may hold half of what it did; the next try has another."""
+        try:
+            connection = self._opener(self._path, self._durability)
+        except (sqlite3.Error, OSError, Error) as error:
+            self.broken = str(error)
+            return
+        self._connection.close()
+        self._connection = connection
+        if _number(connection) > self._number:
+            # The commit was reported as failed and had reached the disk all the same.
+            self._number += 1
+            batch = self._backlog.popleft()
+            self._tell(batch.waiters, None)
+            if batch.then is not None:
+                batch.then()
+
+    def _tell(self, waiters: Sequence[Waiter], error: Exception | None) -> None:
+        if waiters and self._loop is not None:
+            # The loop may have ended; then nobody waits.
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(_resolve, waiters, error)
+
+    def _checkpoint(self) -> None:
+        """Writes the log back to the file beside the commits, so that no call waits for it."""
+        log = self._path.with_name(self._path.name + "-wal")
+        while not self._stop.wait(CHECKPOINT_SECONDS):
+            try:
+                size = log.stat().st_size
+                if size > CHECKPOINT_BYTES:
+                    connection = self._opener(self._path, self._durability)
+                    try:
+                        kind = "PASSIVE" if size < RESTART_BYTES else "RESTART"
+                        connection.execute(f"PRAGMA wal_checkpoint({kind})")
+                    finally:
+                        connection.close()
+            except (sqlite3.Error, OSError, Error):
+                # The writer meets the same trouble and says it; the log only grows meanwhile.
+                continue
+
+
+def _number(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("SELECT value FROM meta WHERE key = 'commit'").fetchone()[0])
+
+
+def _resolve(waiters: Sequence[Waiter], error: Exception | None) -> None:
+    for waiter in waiters:
+        if waiter.done():
+            continue
+        if error is None:
+            waiter.set_result(None)
+        else:
+            waiter.set_exception(error)
