@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from costweir.domain.answer import Answer
 from costweir.errors import Conflict
 from costweir.queries.ask import ask
+from costweir.queries.charge_pages import ChargesRequest, read_charges
 from costweir.queries.mapped_lines import mapped_lines
 from costweir.queries.request import Request
 from costweir.store.remapping import MEANT
@@ -185,6 +186,15 @@ def test_no_meaning_changes_any_sum(
 
 def _cells(found: Answer, name: str) -> list[tuple[str, str]]:
     return [(str(row[name]), str(row["billed_cost"])) for row in found.rows]
+
+
+def test_a_remap_ends_the_pages_of_lines(warehouse: Warehouse, tmp_path: Path) -> None:
+    """Lines stand in an order that their meaning is part of, so a page after it could miss some."""
+    bills.store(warehouse, tmp_path, [odd("2") for _ in range(5)])
+    cursor = read_charges(warehouse, ChargesRequest(limit=2)).next_cursor
+    remap(warehouse, tokens=None, x_tier="batch")
+    with pytest.raises(Conflict, match="changed"):
+        read_charges(warehouse, ChargesRequest(limit=2, cursor=cursor))
 
 
 REMAPPER = """

@@ -104,7 +104,7 @@ class Mappings:
             self._desk.warehouse, self._classifier([mapping.rule() for mapping in kept.values()])
         )
         told = remap.summary(rows, _today())
-        return {**told, "mapping": put.to_json() if put else None}
+        return {**told, **({"mapping": put.to_json()} if put else {})}
 
     def put(
         self, control: Control, mapping: OwnMapping, *, by: str

@@ -127,7 +127,11 @@ def _lines(reader: Reader, chosen: Filter, day: date, window: tuple[int, int]) -
 
 def _stamp(reader: Reader, request: ChargesRequest) -> str:
     """Stands for the stored bills and the filters; a cursor holds only for these."""
-    stored = [[str(value) for value in row] for row in reader.query(part("loads")).rows]
+    stored = [
+        [str(value) for value in row]
+        for name in ("loads", "remapped")
+        for row in reader.query(part(name)).rows
+    ]
     asked = [sorted([name, *values] for name, values in request.where.items())]
     days = [str(request.since), str(request.until)]
     return ".".join(

@@ -49,6 +49,8 @@ UPDATE = (
     f"FROM moves AS m WHERE {SLOT_FILTER} AND COALESCE(x_line_text, '') = COALESCE(m.f_x_line_text, '') AND "
     + " AND ".join(f"{name} IS NOT DISTINCT FROM m.f_{name}" for name in FOUND)
 )
+#: Says beside the load that its lines mean something else by now.
+NOTE = f"UPDATE loads SET x_remap_run_id = $run WHERE {SLOT_FILTER}"  # noqa: S608
 DROP_ROLLUP = f"DELETE FROM charges_daily WHERE {SLOT_FILTER}"  # noqa: S608
 
 

@@ -5,12 +5,48 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from costweir.control import Control
+from costweir.control.audit import Change
+from costweir.control.mappings import OwnMapping
 from costweir.queries.charge_pages import ChargesPage, ChargesRequest
+from costweir.web.desk import Record
 
 Result = TypeVar("Result")
+
+
+class Mappings(Protocol):
+    """What the operator says that lines of a bill mean, and what is stored by it."""
+
+    def listed(self) -> Sequence[Record]:
+        """Every mapping that was set by hand."""
+        ...
+
+    def complete(self, wish: Mapping[str, Any]) -> OwnMapping:
+        """The mapping that a wish (`cloud, text, service, unit, meaning, evidence`) asks for, with what the rules read
+        where it is silent. Raises ConfigError for a wrong slot, and Conflict for lines that the file maps."""
+        ...
+
+    def preview(self, put: OwnMapping | None = None, drop: str = "") -> Record:
+        """What is stored and would mean something else, with one mapping more or less: `rows, lines, slots,
+        closed_slots, billed, digest`. Raises NotFound."""
+        ...
+
+    def put(
+        self, control: Control, mapping: OwnMapping, *, by: str
+    ) -> tuple[Record | None, Record, Change | None]:
+        """Keeps a mapping inside a transaction: before, after and the row for the audit chain."""
+        ...
+
+    def drop(self, control: Control, name: str, *, by: str) -> tuple[Record, Change]:
+        """Forgets a mapping inside a transaction. Raises NotFound."""
+        ...
+
+    def apply(self, *, by: str, expect: str = "") -> Record:
+        """Moves what is stored; the same as `preview` with `run_id`. Raises Conflict when that is not what `expect`
+        stands for."""
+        ...
 
 
 class Office(Protocol):
@@ -28,6 +64,11 @@ class Office(Protocol):
     def settings(self) -> Mapping[str, object]:
         """Every setting as it is in force, secrets masked: `file` (a path or null) and `rows` of `key, value, origin,
         meaning, type, variables`."""
+        ...
+
+    @property
+    def mappings(self) -> Mappings:
+        """What lines of bills mean by hand."""
         ...
 
     def charges(self, request: ChargesRequest) -> ChargesPage:

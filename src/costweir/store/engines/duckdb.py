@@ -142,6 +142,7 @@ class DuckDBWarehouse:
             cursor.execute(restating.RESTATE, remapping.restating(remap, str(load), str(reader)))
             cursor.execute(restating.FORGET)
             cursor.execute(remapping.FORGET)
+            cursor.execute(remapping.NOTE, {**slot, "run": remap.run_id})
 
     def mirror(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Value]]) -> None:
         """Replaces a reference table in one transaction and notes when."""

@@ -128,6 +128,7 @@ class PostgresWarehouse:
             _run(connection, restating.RESTATE, remapping.restating(remap, str(load), str(reader)))
             _run(connection, restating.FORGET)
             _run(connection, remapping.FORGET)
+            _run(connection, remapping.NOTE, {**slot, "run": remap.run_id})
 
     def mirror(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Value]]) -> None:
         """Replaces a reference table in one transaction and notes when."""

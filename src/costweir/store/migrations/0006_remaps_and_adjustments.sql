@@ -38,6 +38,10 @@ COMMENT ON COLUMN charges.x_line_quantity IS 'how many of x_line_unit';
 COMMENT ON COLUMN charges.x_consumed_quantity IS 'consumed_quantity as the bill says it, before tokens';
 COMMENT ON COLUMN charges.x_consumed_unit IS 'consumed_unit as the bill says it';
 
+ALTER TABLE loads ADD COLUMN x_remap_run_id TEXT;
+
+COMMENT ON COLUMN loads.x_remap_run_id IS 'the newest change of meaning since the load';
+
 -- A change of meaning moves money between models and token classes and leaves every total as it was.
 DROP VIEW restatements_facts;
 

@@ -12,6 +12,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from costweir.errors import Error
+from costweir.web.api.meaning import MEANING
 from costweir.web.api.metrics import exposition
 from costweir.web.api.openapi import document
 from costweir.web.api.reading import READING, parse_request
@@ -43,11 +44,19 @@ class Writes:
 
 def openapi_document() -> dict[str, object]:
     """The OpenAPI 3.1 document of every operation that others may call."""
-    return document((*_OPENAPI, *READING, *WRITING))
+    return document(OPERATIONS)
 
 
-def api_routes(desk: Desk, *, writes: Writes, ready: Readiness, office: Office | None = None) -> list[Route]:
-    """All JSON routes. Without an `office` the operations on what people set, lines and prices answer 503."""
+def _no_more() -> str:
+    return ""
+
+
+def api_routes(
+    desk: Desk, *, writes: Writes, ready: Readiness, office: Office | None = None,
+    metrics: Callable[[], str] = _no_more,
+) -> list[Route]:  # fmt: skip
+    """All JSON routes. Without an `office` the operations on what people set, lines and prices answer 503. `metrics`
+    is further Prometheus text."""
 
     async def health(_: Request) -> Response:
         return PlainTextResponse("ok\n")
@@ -56,18 +65,18 @@ def api_routes(desk: Desk, *, writes: Writes, ready: Readiness, office: Office |
         reason = await run_in_threadpool(ready)
         return PlainTextResponse(f"{reason or 'ready'}\n", 503 if reason else 200)
 
-    async def metrics(_: Request) -> Response:
+    async def exposed(_: Request) -> Response:
         try:
-            text = await run_in_threadpool(exposition, desk)
+            text = await run_in_threadpool(lambda: exposition(desk) + metrics())
         except Error as error:
             return problem(error)
         return PlainTextResponse(text, media_type="text/plain; version=0.0.4")
 
     return [
-        *routes((*_OPENAPI, *READING, *WRITING, *_internal(writes)), desk, office),
+        *routes((*OPERATIONS, *_internal(writes)), desk, office),
         Route("/health", health),
         Route("/ready", readiness),
-        Route("/metrics", metrics),
+        Route("/metrics", exposed),
     ]
 
 
@@ -100,5 +109,7 @@ _OPENAPI = (
     Operation("GET", "/v1/openapi.json", "getOpenApi", "This document", _described, "OpenApi", role="ingest",
               bound="all"),
 )  # fmt: skip
+#: Every operation that others may call.
+OPERATIONS = (*_OPENAPI, *READING, *WRITING, *MEANING)
 
 __all__ = ["Readiness", "Writes", "api_routes", "exposition", "openapi_document", "parse_request", "problem"]

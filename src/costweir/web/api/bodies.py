@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any, TypeVar, cast
+from typing import Annotated, Any, Literal, TypeVar, cast
 
-from pydantic import Field, ValidationError
+from pydantic import Field, StringConstraints, ValidationError
 
 from costweir.config.fields import AMOUNT_PATTERN, Identifier, Section
 from costweir.config.tables import Budget, Customer, Plan
@@ -15,6 +15,8 @@ from costweir.web.problems import Invalid
 
 Model = TypeVar("Model", bound=Section)
 
+#: `domain.charge.TOKEN_CLASSES`.
+TokenClass = Literal["input", "output", "cache_read", "cache_write", "image", "audio", "embedding", "other"]
 #: The longest text that has no limit of its own.
 LONGEST = 1_000
 LARGEST = 2**53 - 1
@@ -36,11 +38,81 @@ class TokenWish(Section):
     """How long it lives: a number with `m`, `h` or `d`; empty means until it is revoked."""
 
 
+#: A slot of a meaning: a word, or nothing.
+_WORD = r"^[a-z0-9][a-z0-9_.-]{0,39}$"
+Word = Annotated[str, StringConstraints(pattern=_WORD)]
+#: A string of a bill, verbatim.
+Verbatim = Annotated[str, StringConstraints(max_length=LONGEST)]
+
+
+class MeaningWish(Section):
+    """What lines mean. What is left open is taken as the rules read the line."""
+
+    model: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._:/@+-]{0,199}$")]
+    """The vendor's API id in lower case, or `unknown`."""
+    token_type: TokenClass | None = None
+    """What is counted."""
+    tokens_per_unit: int | None = Field(default=None, ge=1, le=1_000_000_000_000)
+    """How many tokens one unit is; empty as the unit says."""
+    direction: Literal["input", "output", "cache_read", "cache_write"] | None = None
+    """Which way the tokens go."""
+    modality: Word | None = None
+    """`text`, `image`, `audio`, `video`, `embedding` ..."""
+    cache_action: Literal["read", "write"] | None = None
+    """What is done with a cache."""
+    cache_ttl: Word | None = None
+    """How long a cache lives, such as `5m` or `1h`."""
+    tier: Word | None = None
+    """`standard`, `batch`, `flex`, `priority`, `provisioned` ..."""
+    routing: Word | None = None
+    """`global`, `datazone`, `regional`, `geo`."""
+    context_band: Literal["short", "long"] | None = None
+    """Which context length has this price."""
+    developer: Word | None = None
+    """Who makes the model; empty as its name says."""
+
+
+class MappingWish(Section):
+    """Which lines mean what: those of a cloud with this text, and with this service and unit where they are given."""
+
+    cloud: Literal["aws", "gcp", "azure", "openai", "anthropic", "other"]
+    """Whose bill; `other` is everybody else's."""
+    text: Annotated[str, StringConstraints(min_length=1, max_length=LONGEST)]
+    """The usage type, SKU text or meter name, verbatim (`x_line_text` of a charge)."""
+    service: Verbatim | None = None
+    """Only lines of this service (`x_line_service`)."""
+    unit: Verbatim | None = None
+    """Only lines in this unit (`x_line_unit`)."""
+    meaning: MeaningWish
+    """What they mean."""
+    evidence: Verbatim = ""
+    """Where that is known from, for whoever reads it later."""
+
+
+class PreviewWish(Section):
+    """What to look at: the mappings as they stand, or with a change."""
+
+    mapping: MappingWish | None = None
+    """With this mapping besides."""
+    without: Identifier | None = None
+    """Without the mapping of this id."""
+
+
+class Apply(Section):
+    """What to apply."""
+
+    expect: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")] | None = None
+    """The `digest` of the preview that was looked at; 409 when there is something else to do by now."""
+
+
 BODIES: Mapping[str, type[Section]] = {
     "Customer": Customer,
     "Plan": Plan,
     "Budget": Budget,
     "TokenWish": TokenWish,
+    "MappingWish": MappingWish,
+    "PreviewWish": PreviewWish,
+    "Apply": Apply,
 }
 
 

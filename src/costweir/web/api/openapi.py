@@ -104,11 +104,11 @@ def _responses(operation: Operation) -> dict[str, object]:
     if not operation.writes:
         good["headers"] = {"ETag": {"description": "Weak tag of the content.", "schema": {"type": "string"}}}
     found: dict[str, object] = {str(status): good for status in sorted({200, *operation.statuses})}
-    if operation.method == "POST":
+    if operation.method == "POST" and 200 not in operation.statuses:
         found.pop("200")
     if not operation.writes:
         found["304"] = {"description": "It has not changed."}
-    failures = set(_FAILURES)
+    failures = {*_FAILURES, *operation.failures}
     failures |= (
         {404}
         if any(param.place == "path" for param in operation.params) or "provider" in _names(operation)

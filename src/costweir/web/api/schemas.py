@@ -119,6 +119,28 @@ _ANSWER = record(
         "as_of": _TEXTS, "complete_to": _TEXTS, "complete": TRUTH, "notes": TEXTS, "link": TEXT,
     }
 )  # fmt: skip
+_MAPPING = record(
+    {
+        "id": TEXT, "cloud": TEXT, "service": nullable(TEXT), "text": TEXT, "unit": nullable(TEXT),
+        "meaning": _ANY_OBJECT, "evidence": TEXT, "set_by": TEXT, "set_at": INSTANT,
+    }
+)  # fmt: skip
+_MONEY = record({"amount": DECIMAL, "currency": TEXT})
+_MOVED = record(
+    {
+        "provider": TEXT, "account": TEXT, "period": TEXT, "closed": TRUTH, "source": TEXT, "service": TEXT,
+        "text": TEXT, "unit": TEXT, "lines": WHOLE, "first_day": DAY, "last_day": DAY, "billed": _MONEY,
+        "billed_usd": DECIMAL, "tokens_before": DECIMAL, "tokens_after": DECIMAL, "before": _TEXTS, "after": _TEXTS,
+    }
+)  # fmt: skip
+_REMAP = record(
+    {
+        "schema": _schema("remap"), "lines": WHOLE, "slots": WHOLE, "closed_slots": WHOLE,
+        "billed": {"type": "array", "items": _MONEY}, "digest": TEXT, "mapping": _ANY_OBJECT, "run_id": TEXT,
+        "rows": {"type": "array", "items": {"$ref": "#/components/schemas/MovedLines"}},
+    },
+    optional=["mapping", "run_id"],
+)  # fmt: skip
 _PROBLEM = record(
     {
         "type": TEXT, "title": TEXT, "status": WHOLE, "detail": TEXT, "hint": TEXT, "code": TEXT, "transient": TRUTH,
@@ -173,5 +195,10 @@ SCHEMAS: Mapping[str, Schema] = {
         "schema": _schema("audit_verification"), "ok": TRUTH, "count": WHOLE, "head_hash": TEXT,
         "broken_at": nullable(WHOLE), "reason": TEXT,
     }),
+    "Mapping": _MAPPING,
+    "Mappings": _list("mappings", "Mapping"),
+    "MappingRow": _kept("mapping", _MAPPING),
+    "MovedLines": _MOVED,
+    "Remap": _REMAP,
     "Deleted": record({"schema": TEXT, "id": TEXT, "deleted": {"type": "boolean", "const": True}}),
 }  # fmt: skip

@@ -106,7 +106,8 @@ Handler = Callable[[Call], Mapping[str, object] | Reply]
 @dataclass(frozen=True, slots=True)
 class Operation:
     """One operation. `reply` and `body` name schemas; an empty `reply` leaves the operation out of the document, for
-    what only our own commands call. `statuses` are the other successes than 200."""
+    what only our own commands call. `statuses` are the other successes than 200, and `failures` those that do not
+    follow from its shape."""
 
     method: str
     path: str
@@ -119,6 +120,7 @@ class Operation:
     bound: Bound = "refused"
     body: str = ""
     statuses: tuple[int, ...] = ()
+    failures: tuple[int, ...] = ()
     repeatable: bool = False
 
     @property
