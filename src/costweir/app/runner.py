@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 Record = Mapping[str, object]
 Load = Callable[[Mapping[str, object]], Sequence[Record]]
 _Result = TypeVar("_Result")
+_Told = TypeVar("_Told")
 
 #: The last days are always read again, because clouds restate them.
 TRAILING_DAYS = 5
@@ -206,13 +207,21 @@ class Runner:
             )
 
             def load(job: Mapping[str, object]) -> Sequence[Record]:
-                described = {**job, "connection": source.id, "note": _note(fetched, job)}
+                described = {
+                    **job,
+                    "refused": _named(job["refused"], folder),
+                    "connection": source.id,
+                    "note": _note(fetched, job),
+                }
                 return self._patience.run(lambda: self._load(described))
 
             rows: list[Record] = [
                 {**row, "connection": source.id}
                 for row in pull_files(self._settings, wanted, load=load, progress=report)
             ]
+        except Error as error:
+            error.message, error.hint = _named(error.message, folder), _named(error.hint, folder)
+            raise
         except OSError as error:
             text = f"The files of {source.id} could not be written: {error.strerror or error}."
             raise Error(text, hint="Nothing was loaded; free some space and pull it again.") from error
@@ -297,6 +306,11 @@ def _fetch(source: Source, window: Window, folder: Path, report: Report | None) 
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     return source.fetch(window, into=folder, report=report or (lambda _what, _done, _total: None))
+
+
+def _named(told: _Told, folder: Path) -> _Told:
+    """The same with the files as the provider calls them: where they lay is gone when somebody reads it."""
+    return json.loads(json.dumps(told).replace(json.dumps(f"{folder}/")[1:-1], ""))
 
 
 def _note(fetched: Fetched, job: Mapping[str, Any]) -> str:

@@ -194,6 +194,18 @@ def test_a_manifest_of_another_shape_is_one_sentence(
         source.fetch(OCTOBER, into=tmp_path, report=silent)
 
 
+@pytest.mark.parametrize("cut", [0, 10, 30])
+def test_half_a_list_of_exports_is_not_an_empty_one(
+    source: S3Export, double: ExportDouble, waits: Waits, tmp_path: Path, cut: int
+) -> None:
+    """botocore takes JSON that breaks off, and a page of a proxy, for an answer without anything in it."""
+    raw = b'{"Exports": [{"ExportArn": "arn", "ExportName": "x"}]}' if cut else b"<html>Sign in</html>"
+    double.storm = [Reply(raw, cut=cut), Reply(b'{"Exports": [', cut=0)]
+
+    assert source.check().findings[0].ok
+    assert len(waits.slept) == 2
+
+
 def test_throttling_of_s3_is_waited_out(
     source: S3Export, double: ExportDouble, waits: Waits, as_csv: Any, nova: dict[str, str], tmp_path: Path
 ) -> None:

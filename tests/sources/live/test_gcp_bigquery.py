@@ -351,17 +351,27 @@ def test_each_refusal_has_its_own_error(
         source(google, patience=timedelta(seconds=0.5)).fetch(OCTOBER, into=tmp_path, report=quiet)
 
 
-def test_expired_credentials_are_one_sentence(google: BigQueryDouble, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("invalid_grant: Token has been expired or revoked.", "does not accept the credentials"),
+        ("invalid_grant: Invalid JWT: Token must be a short-lived token (60 minutes) and in a reasonable timeframe.",
+         "clock of this machine is wrong"),
+    ],
+)  # fmt: skip
+def test_expired_credentials_and_a_wrong_clock_are_one_sentence(
+    google: BigQueryDouble, tmp_path: Path, said: str, told: str
+) -> None:
     from google.auth.exceptions import RefreshError
     from google.oauth2.credentials import Credentials
 
     class Expired(Credentials):
         def refresh(self, request: object) -> None:
-            raise RefreshError("invalid_grant: Token has been expired or revoked.")
+            raise RefreshError(said)
 
     asked = source(google)
     asked.bigquery.credentials = Expired(None)
-    with pytest.raises(NotAllowed, match="does not accept the credentials"):
+    with pytest.raises(NotAllowed, match=told):
         asked.fetch(OCTOBER, into=tmp_path, report=quiet)
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
 
 from costweir.errors import ConfigError, Error, NotAllowed, NotFound, SourceRejected, Unreachable
+from costweir.sources.live.clock import wrong_clock
 from costweir.sources.live.retry import Busy, Retry
 
 #: Error codes that may pass (botocore's list of throttling and transient codes, and those of Cost Explorer).
@@ -20,6 +22,9 @@ _BUSY = frozenset({
 _MISSING = frozenset({"404", "NoSuchKey", "NoSuchBucket", "ResourceNotFoundException", "NotFound"})
 #: The data changed between two pages, or while a file was fetched.
 _MOVED = frozenset({"RequestChangedException", "InvalidNextTokenException", "412", "PreconditionFailed"})
+#: The signature is of another time than that of AWS (error codes of S3, and what Signature Version 4 says).
+_SKEWED_CODES = frozenset({"RequestTimeTooSkewed", "RequestExpired"})
+_SKEWED = ("Signature expired", "Signature not yet current")
 _WORDS_OF_DENIAL = (
     "AccessDenied", "ExpiredToken", "InvalidClientTokenId", "UnrecognizedClient", "SignatureDoesNotMatch",
     "InvalidAccessKeyId", "AuthFailure", "NotAuthorized", "Forbidden", "InvalidToken",
@@ -54,7 +59,7 @@ class Aws:
         try:
             if self._session is None:
                 self._session = boto3.Session(profile_name=self.profile or None)
-            return self._session.client(
+            client = self._session.client(
                 service,
                 region_name=region or self.region,
                 endpoint_url=self.endpoint_url or None,
@@ -65,6 +70,8 @@ class Aws:
                     user_agent_extra="costweir",
                 ),
             )
+            client.meta.events.register("before-parse", _check_whole)
+            return client
         except exceptions.BotoCoreError as error:
             raise _denied(str(error)) from error
 
@@ -86,6 +93,22 @@ class Aws:
         return self.retry.run(once, "AWS")
 
 
+def _check_whole(*, operation_model: Any, response_dict: Mapping[str, Any], **_: object) -> None:
+    """Refuses half an answer, and one that is no JSON where it has to be: botocore takes either for an empty one."""
+    body, headers = response_dict["body"], response_dict["headers"]
+    if response_dict["status_code"] >= 300 or not isinstance(body, bytes):
+        return
+    length = str(headers.get("content-length", ""))
+    whole = "content-encoding" in headers or not length.isdigit() or int(length) == len(body)
+    if whole and operation_model.service_model.resolved_protocol in ("json", "rest-json"):
+        try:
+            json.loads(body or b"{}")
+        except ValueError:
+            whole = False
+    if not whole:
+        raise import_module("botocore.parsers").ResponseParserError("not the whole answer")
+
+
 def told(error: Exception) -> Busy | Error:
     """A failure of botocore as what it means: Busy when it may pass, else the error to raise."""
     boto: Any = import_module("botocore.exceptions")
@@ -101,11 +124,9 @@ def told(error: Exception) -> Busy | Error:
         return SourceRejected(
             "The certificate of AWS is not trusted.", hint=f"A proxy may be in the way. {_line(error)}"
         )
-    cut = (
-        boto.HTTPClientError, boto.ConnectionError, boto.IncompleteReadError,
-        import_module("botocore.parsers").ResponseParserError,
-    )  # fmt: skip
-    if isinstance(error, cut):
+    if isinstance(error, import_module("botocore.parsers").ResponseParserError):
+        return Busy("its answer broke off, or a proxy answered in its place")
+    if isinstance(error, (boto.HTTPClientError, boto.ConnectionError, boto.IncompleteReadError)):
         return Busy(f"the connection broke off ({type(error).__name__})")
     return _denied(str(error))
 
@@ -121,6 +142,8 @@ def _refused(error: Any) -> Busy | Error:
         )
     if code in _BUSY or status == 429 or status >= 500:
         return Busy(f"{code or status} on {doing}")
+    if code in _SKEWED_CODES or said.startswith(_SKEWED):
+        return wrong_clock("AWS")
     if any(word in code for word in _WORDS_OF_DENIAL) or status in (401, 403):
         return NotAllowed(
             f"AWS refuses {doing}: {code}.",

@@ -12,6 +12,7 @@ from typing import Any
 
 from costweir.errors import ConfigError, NotAllowed, NotFound, SourceRejected, Unreachable
 from costweir.sources.live.azure_login import Principal
+from costweir.sources.live.clock import wrong_clock
 
 _AZ = re.compile(r"az://(?P<account>[^/]+)/(?P<container>[^/]+)/?(?P<prefix>.*)", re.IGNORECASE)
 _ABFSS = re.compile(
@@ -22,7 +23,7 @@ _HTTPS = re.compile(r"https://(?P<account>[^/.]+)\.[^/]+/(?P<container>[^/]+)/?(
 _REFUSALS = ("403 Forbidden", "401 Unauthorized", "AADSTS", "invalid_client")
 _CHUNK = 8 << 20
 #: How patiently obstore asks again by itself.
-RETRY: Mapping[str, Any] = {"max_retries": 7, "retry_timeout": timedelta(minutes=3)}
+RETRY: Any = {"max_retries": 10, "retry_timeout": timedelta(minutes=3)}
 _LARGEST_TEXT = 16 << 20
 
 
@@ -78,7 +79,7 @@ class Blobs:
             given: Any = {name: value for name, value in config.items() if value}
             local = endpoint.startswith(("http://127.0.0.1", "http://localhost", "http://[::1]"))
             return cls(
-                AzureStore(config=given, client_options={"allow_http": local}, retry_config=dict(RETRY)), url
+                AzureStore(config=given, client_options={"allow_http": local}, retry_config=RETRY), url
             )
 
     def list(self) -> list[Mapping[str, Any]]:
@@ -146,6 +147,8 @@ def _told(url: BlobUrl) -> Generator[None]:
         said = whole[:300]
         if "ContainerNotFound" in whole:
             raise NotFound(f"There is no {url}.", hint="Check account and container.") from error
+        if "Request date header too old" in whole:
+            raise wrong_clock("Azure") from error
         refused = isinstance(error, PermissionDeniedError | UnauthenticatedError)
         if refused or any(word in whole for word in _REFUSALS):
             raise NotAllowed(

@@ -174,4 +174,6 @@ def _sentence(raw: bytes) -> str:
         text = str(found["error"]["message"])
     except (ValueError, KeyError, TypeError):
         text = raw[:200].decode("utf-8", errors="replace")
+        # A page for a browser says nothing here.
+        text = "" if text.lstrip().startswith("<") else text
     return " ".join(text.split())[:600]

@@ -20,6 +20,7 @@ from costweir.errors import (
     SourceRejected,
     Unreachable,
 )
+from costweir.sources.live.clock import wrong_clock
 from costweir.sources.live.gcp_table import Query, TableName, facts
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -214,6 +215,9 @@ def _told(what: str) -> Generator[None]:
             hint="Nothing was loaded or lost; the next run reads the same months again.",
         ) from error
     except GoogleAuthError as error:
+        # What Google's token service says of a signature from another time.
+        if "reasonable timeframe" in str(error):
+            raise wrong_clock("Google") from error
         raise NotAllowed(
             "Google does not accept the credentials, or there are none.",
             hint=f"Renew them: credentials_env, or gcloud auth application-default login. {_line(error)}",
