@@ -22,7 +22,7 @@ from costweir.gateway.protocol import Caps, drop_the_slow, protocol_for
 from costweir.gateway.roster import Roster
 from costweir.gateway.serving import Serving
 from costweir.gateway.witness import Witness
-from costweir.guard import open_ledger
+from costweir.guard import Start, open_ledger
 from costweir.guard.ledger import Attempt, Ledger, Terms
 from costweir.prices.book import Book
 
@@ -174,7 +174,7 @@ async def rig(folder: Path, wanted: Wanted | None = None) -> AsyncIterator[Rig]:
     (folder / "costweir.toml").write_text(text)
     settings = load(path=folder / "costweir.toml", environ={}, overrides={"data_dir": str(folder / "data")})
     ledger = wanted.ledger or open_ledger(
-        "memory:", folder=folder, terms=Terms(budgets=wanted.budgets, customers={"acme": ""}), revision=1
+        "memory:", folder=folder, start=Start(Terms(budgets=wanted.budgets, customers={"acme": ""}), 1)
     )
     book = Book.load(overrides=[row.model_dump(mode="json", exclude_none=True) for row in settings.prices])
     roster = Roster.of(settings, book, mocks={})

@@ -26,7 +26,8 @@ from costweir.app.desk import LocalDesk
 from costweir.app.locks import SERVER_FILE, ServerLock, admin_token, write_server_file
 from costweir.app.office import DeskOffice
 from costweir.app.schedule import Schedule
-from costweir.errors import Conflict, Unreachable, UsageError
+from costweir.app.weir.side import Weir
+from costweir.errors import Conflict, Error, Unreachable, UsageError
 from costweir.web.access import Access, Keys
 from costweir.web.api import Writes, api_routes
 from costweir.web.app import create_app
@@ -67,8 +68,14 @@ class Faces:
 def serve(settings: Settings, faces: Faces) -> None:
     """Runs until SIGTERM or SIGINT, then drains for at most ten seconds.
 
-    Raises Conflict when a server runs on this data directory, Unreachable when a port is taken.
+    Raises Conflict when a server runs on this data directory, Unreachable when a port is taken or the gateway does not
+    start, and UsageError for more than one process of the gateway.
     """
+    if settings.workers > 1:
+        raise UsageError(
+            f"{settings.workers} processes of the gateway need a ledger that they share.",
+            hint="Leave --workers out; one process serves thousands of calls a second.",
+        )
     data_dir = settings.data_dir
     lock = ServerLock.take(data_dir)
     sockets: dict[str, socket.socket] = {}
@@ -121,9 +128,11 @@ async def _run(
     token_file, token = admin_token(settings.data_dir)
     keys = Keys(token)
     drain = asyncio.Event()
-    apps: dict[str, ASGIApp] = {name: _waiting(name) for name in ("gateway", "mcp", "otlp")}
-    apps["web"] = _web(desk, settings=settings, faces=faces, keys=keys, drain=drain)
-    servers = {name: uvicorn.Server(_uvicorn(apps[name])) for name in sockets}
+    urls = {name: _url(faces.host, bound) for name, bound in sockets.items()}
+    weir = Weir(desk, settings, sockets["gateway"], web=urls["web"], public=faces.public)
+    apps: dict[str, ASGIApp] = {name: _waiting(name) for name in ("mcp", "otlp")}
+    apps["web"] = _web(desk, settings=settings, faces=faces, keys=keys, drain=drain, weir=weir)
+    servers = {name: uvicorn.Server(_uvicorn(app)) for name, app in apps.items()}
 
     schedule = Schedule(desk, settings)
 
@@ -136,20 +145,29 @@ async def _run(
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop)
     tasks = [asyncio.create_task(_serve(server, sockets[name])) for name, server in servers.items()]
+    try:
+        await weir.start()
+    except Error:
+        stop()
+        await asyncio.gather(*tasks)
+        raise
     while not all(server.started for server in servers.values()) and not any(task.done() for task in tasks):
         await asyncio.sleep(0.01)
-    urls = {name: _url(faces.host, bound) for name, bound in sockets.items()}
     described = {"pid": os.getpid(), "version": __version__, **urls}
     write_server_file(settings.data_dir, {**described, "admin_token_file": str(token_file.resolve())})
     _announce(urls["web"], keys, faces, login=settings.oidc.public_url if settings.oidc.issuer else None)
     schedule.start()
     try:
-        await asyncio.gather(*tasks)
+        await asyncio.wait([asyncio.create_task(drain.wait()), *tasks], return_when=asyncio.FIRST_COMPLETED)
+        stop()
+        await asyncio.gather(weir.stop(), *tasks)
     finally:
         schedule.stop()
 
 
-def _web(desk: LocalDesk, *, settings: Settings, faces: Faces, keys: Keys, drain: asyncio.Event) -> ASGIApp:
+def _web(
+    desk: LocalDesk, *, settings: Settings, faces: Faces, keys: Keys, drain: asyncio.Event, weir: Weir
+) -> ASGIApp:
     """The pages and the API behind the door that fits the address."""
 
     def ready() -> str:
@@ -164,7 +182,7 @@ def _web(desk: LocalDesk, *, settings: Settings, faces: Faces, keys: Keys, drain
     pages = create_app(
         desk,
         routes=[
-            *api_routes(desk, writes=writes, ready=ready, office=office),
+            *api_routes(desk, writes=writes, ready=ready, office=office, metrics=weir.metrics),
             *(door.routes() if door else []),
         ],
         office=office,

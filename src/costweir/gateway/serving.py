@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -33,6 +33,8 @@ _LOG = logging.getLogger("costweir.gateway")
 _PASSING = frozenset({429, 500, 502, 503, 504, 529})
 #: Seconds that a call waits for room in a limit by the minute before it is told to come back.
 QUEUE_SECONDS = 1.0
+#: Seconds between two renewals; a lease is ten minutes.
+RENEW_SECONDS = 60
 _PAUSE_SECONDS = 0.05
 
 
@@ -59,6 +61,15 @@ class Serving:
     ledger: Ledger
     witness: Witness
     abandoned_seconds: float = 60
+    under_way: set[int] = field(default_factory=set[int])
+    """The attempts that have not ended."""
+
+    async def renew(self) -> None:
+        """Renews the leases of what is under way, until it is cancelled; a long answer is no lost one."""
+        while True:
+            await asyncio.sleep(RENEW_SECONDS)
+            for attempt in self.under_way:
+                self.ledger.extend(attempt)
 
     # what the protocol calls
 
@@ -132,8 +143,12 @@ class Serving:
         if hold is None:
             return None
         chosen, bound = models[hold.choice], bounds[hold.choice]
-        with Attempt(self.ledger, call, chosen, hold=hold, bound=bound) as attempt:
-            return await self._forward(call, attempt)
+        self.under_way.add(hold.attempt)
+        try:
+            with Attempt(self.ledger, call, chosen, hold=hold, bound=bound) as attempt:
+                return await self._forward(call, attempt)
+        finally:
+            self.under_way.discard(hold.attempt)
 
     def _choices(self, call: Call, model: Served) -> tuple[list[Served], list[Bound]]:
         """The model and its stand-ins that can do what the request needs, each with its worst case."""

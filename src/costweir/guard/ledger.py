@@ -307,6 +307,10 @@ class Ledger(Protocol):
         """Events in order."""
         ...
 
+    def stats(self) -> Mapping[str, int]:
+        """Numbers for gauges."""
+        ...
+
     async def close(self) -> None:
         """Commits what is queued."""
         ...

@@ -28,7 +28,7 @@ from costweir.gateway.protocol import Caps, drop_the_slow, protocol_for
 from costweir.gateway.roster import Roster
 from costweir.gateway.serving import Serving
 from costweir.gateway.witness import Witness
-from costweir.guard import open_ledger
+from costweir.guard import Start, open_ledger
 from costweir.prices.book import Book
 
 if TYPE_CHECKING:
@@ -62,10 +62,10 @@ async def serve(settings: Settings, job: Job) -> None:
     loop = asyncio.get_running_loop()
     with Control.open(settings.control_path, read_only=True) as control:
         terms, revision = terms_of(control, settings)
+        start = Start(terms, revision, durability=settings.ledger.durability)
         ledger = await asyncio.to_thread(
-            open_ledger, settings.ledger.url, folder=settings.data_dir, durability=settings.ledger.durability,
-            terms=terms, revision=revision,
-        )  # fmt: skip
+            open_ledger, settings.ledger.url, folder=settings.data_dir, start=start
+        )
         mocks = await _start_mocks(settings)
         book = Book.load(
             overrides=[row.model_dump(mode="json", exclude_none=True) for row in settings.prices]
@@ -83,6 +83,7 @@ async def serve(settings: Settings, job: Job) -> None:
             loop.create_task(keeper.run()),
             loop.create_task(Watch(settings.control_path, keeper.changed).run()),
             loop.create_task(drop_the_slow(server.server_state.connections)),
+            loop.create_task(serving.renew()),
         ]
         keeper.changed()
         try:
@@ -147,7 +148,7 @@ def _desk(settings: Settings, job: Job, serving: Serving) -> Desk:
     def gauges() -> dict[str, int]:
         links = serving.door.roster.links.values()
         return {
-            "ledger_available": int(ledger.available),
+            **{f"ledger_{name}": value for name, value in ledger.stats().items()},
             "upstream_connections": sum(link.pool.open for link in links),
             "breakers_open": sum(link.breaker.is_open for link in links),
         }

@@ -7,9 +7,11 @@ import socket
 from http.client import HTTPConnection, HTTPException
 from typing import TYPE_CHECKING
 
+from costweir.app.weir.outbox import Outbox
 from costweir.app.weir.supervisor import GatewayProcess
 from costweir.control import Control
 from costweir.errors import Error
+from costweir.guard.ledgers.reader import LedgerReader
 
 if TYPE_CHECKING:
     from costweir.app.desk import LocalDesk
@@ -30,15 +32,20 @@ class Weir:
         self._settings = settings
         self._address: tuple[str, int] = listening.getsockname()[:2]
         self._process = GatewayProcess(settings, listening, web=web, public=public)
+        self._outbox = _outbox(desk, settings)
 
     async def start(self) -> None:
         """Starts the process, once there is a control database for it to read. Raises Unreachable."""
         await asyncio.to_thread(self._prepare)
         await self._process.start()
+        if self._outbox is not None:
+            self._outbox.start()
 
     async def stop(self) -> None:
         """Lets the calls under way end, for ten seconds at most."""
         await self._process.stop()
+        if self._outbox is not None:
+            await asyncio.to_thread(self._outbox.stop)
 
     def metrics(self) -> str:
         """The Prometheus text of the gateway, with `costweir_gateway_up` and how often it was started again."""
@@ -75,3 +82,12 @@ class Weir:
             # Another command holds the warehouse; the gateway needs none.
             with Control.open(self._settings.control_path) as control:
                 control.sync(self._settings)
+
+
+def _outbox(desk: LocalDesk, settings: Settings) -> Outbox | None:
+    """None for a ledger that only its own process can read."""
+    path = settings.ledger_path
+    if path is None:
+        return None
+    kinds = {row.id: row.kind for row in settings.providers}
+    return Outbox(desk, lambda: LedgerReader(path), kinds)
