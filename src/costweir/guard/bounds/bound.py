@@ -21,6 +21,8 @@ _DAY = 86_400
 #: Output tokens that a request without a cap is expected to have, for limits of tokens per minute.
 _EXPECTED_OUTPUT = 1_024
 _REMEMBERED = 256
+#: Nano-dollars that a ledger's column holds with room for a sum: four billion dollars.
+_LARGEST = 1 << 62
 _WRITES = {"": (), "5m": ("cache_write",), "1h": ("cache_write", "cache_write_1h")}
 _OUTPUT = ("output", "reasoning", "output_citation")
 #: The bucket that a medium may be billed as, besides text.
@@ -85,6 +87,9 @@ def plan(shape: Shape, terms: ModelTerms, *, on: date | None = None) -> Bound:
     if cap and not terms.cap_includes_reasoning:
         # The cap does not hold what the model thinks, so the whole answer is reserved whatever is granted.
         fixed, token, floor = fixed + token * _longest(terms, problems), 0, cap
+    if fixed + token * cap > _LARGEST:
+        problems.append("its bound is more than a ledger can count")
+        fixed = token = 0
     return Bound(
         model=terms.model,
         provider=terms.provider,

@@ -12,7 +12,7 @@ import msgspec
 from costweir.errors import UsageError
 from costweir.guard.bounds.shape import BYTES_OF_TOKEN, Format, Shape
 from costweir.guard.bounds.tables import table
-from costweir.guard.bounds.walk import Walk, keys_twice
+from costweir.guard.bounds.walk import MOST_TIMES, MOST_TOKENS, Walk, keys_twice
 
 _HINT = "Send one JSON object as the provider's reference describes it."
 
@@ -55,10 +55,13 @@ def _plain(raw: bytes) -> Shape | None:
         return None
     rows = table("openai.chat")
     tiers = rows.tiers.get(body.service_tier or "")
-    if tiers is None:
+    if tiers is None or (body.n or 1) > MOST_TIMES:
         return None
     count, size = len(body.messages), len(raw)
     fields = tuple(name for name in ("max_tokens", "max_completion_tokens") if (getattr(body, name) or 0) > 0)
+    cap = min((getattr(body, name) for name in fields), default=None)
+    if cap is not None and cap > MOST_TOKENS:
+        return None
     return Shape(
         format="openai.chat",
         model=body.model,
@@ -67,7 +70,7 @@ def _plain(raw: bytes) -> Shape | None:
         estimate=size // BYTES_OF_TOKEN + 1,
         stream=body.stream is True,
         stream_usage=body.stream_options is not None and body.stream_options.include_usage is True,
-        cap=min((getattr(body, name) for name in fields), default=None),
+        cap=cap,
         cap_fields=fields,
         choices=max(1, body.n or 1),
         tiers=tiers,

@@ -19,6 +19,10 @@ Object = Mapping[str, Any]
 
 #: Names of problems are cut to this length: they come from the caller and go into answers and logs.
 _NAME = 80
+#: No model writes more tokens; larger numbers would only not fit a ledger.
+MOST_TOKENS = 10_000_000
+#: No provider gives more answers to one request, or runs a tool more often.
+MOST_TIMES = 1_024
 #: More problems than these help nobody.
 _MOST_PROBLEMS = 8
 _NEEDS: Mapping[str, Need] = {
@@ -125,7 +129,7 @@ class Walk:
             self._caps[path] = number
 
     def _read_choices(self, path: str, value: Any, row: Row) -> None:
-        self._choices = max(self._choices, whole(path, value))
+        self._choices = max(self._choices, whole(path, value, most=MOST_TIMES))
 
     def _tier(self, path: str, value: Any, row: Row) -> None:
         self._prices(path, value, self._table.tiers)
@@ -240,10 +244,11 @@ class Walk:
         if uses is None:
             self.problem(f"{path}: {row.why}")
             return
-        self._rounds += whole(f"{path}.max_uses", uses)
+        times = max(0, whole(f"{path}.max_uses", uses, most=MOST_TIMES))
+        self._rounds += times
         fee = row.options.get("fee")
         if fee:
-            self._fees[fee] = self._fees.get(fee, 0) + whole(f"{path}.max_uses", uses)
+            self._fees[fee] = self._fees.get(fee, 0) + times
 
     def _read_thinking(self, path: str, value: Any, row: Row) -> None:
         kind = _object(path, value).get("type")
@@ -284,12 +289,14 @@ def _nothing(path: str, value: Any, row: Row) -> None:
     """`free`: the bytes of the body bound it."""
 
 
-def whole(path: str, value: object) -> int:
-    """A whole number of the body. Raises UsageError for anything else."""
+def whole(path: str, value: object, *, most: int = MOST_TOKENS) -> int:
+    """A whole number of the body. Raises UsageError for anything else, and for one that no provider would take."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise UsageError(
             f"{path} has to be a whole number.", hint="Send it without quotes or a decimal point."
         )
+    if value > most:
+        raise UsageError(f"{path} is larger than {most}.", hint="Send what the model can do.")
     return value
 
 
