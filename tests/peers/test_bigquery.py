@@ -38,6 +38,66 @@ def google() -> Iterator[BigQueryDouble]:
         yield double
 
 
+@pytest.fixture
+def alone() -> Iterator[str]:
+    """The double as a process of its own; gives its address."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "tests.sources.live.bigquery_double", TABLE, str(SAMPLE)],
+        cwd=Path(__file__).parents[2], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        yield process.stdout.readline().strip()
+        process.communicate(timeout=10)
+
+
+def client_of(url: str) -> Any:
+    from google.auth.credentials import AnonymousCredentials
+    from google.cloud import bigquery
+
+    return bigquery.Client("shop-prod", AnonymousCredentials(), client_options={"api_endpoint": url})
+
+
+def test_the_interface_is_one_that_googles_client_accepts(alone: str) -> None:
+    """What the double says has to mean to Google's own classes what the real service's answers mean."""
+    from google.api_core.exceptions import BadRequest, InternalServerError, NotFound
+    from google.cloud import bigquery
+
+    with client_of(alone) as client:
+        table = client.get_table(TABLE)
+        assert table.time_partitioning.type_ == "DAY"
+        assert {field.name for field in table.schema} > {"cost", "credits", "export_time"}
+        sql = f"SELECT cost FROM `{TABLE}` WHERE _PARTITIONTIME >= @written_since AND export_time <= @newest"
+        values = [
+            bigquery.ScalarQueryParameter("written_since", "TIMESTAMP", "2026-10-01T00:00:00+00:00"),
+            bigquery.ScalarQueryParameter("newest", "TIMESTAMP", "2026-12-01T00:00:00+00:00"),
+            bigquery.ArrayQueryParameter("months", "STRING", ["202610"]),
+        ]
+
+        def config(**options: Any) -> Any:
+            return bigquery.QueryJobConfig(query_parameters=values, use_legacy_sql=False, **options)
+
+        dry = client.query(sql, config(dry_run=True))
+        assert (dry.state, dry.total_bytes_processed > 0) == ("DONE", True)
+        job = client.query(sql, config(maximum_bytes_billed=10**9))
+        rows = list(job.result(page_size=3))
+        assert len(rows) == sum(row["invoice"]["month"] == "202610" for row in of_samples(SAMPLE)) > 5
+        assert job.total_bytes_billed >= 10_485_760
+        # The client knows no class for this reason and calls it an error of the server.
+        with pytest.raises(InternalServerError, match="bytes billed") as limited:
+            client.query(sql, config(maximum_bytes_billed=1)).result()
+        assert limited.value.errors[0]["reason"] == "bytesBilledLimitExceeded"
+        with pytest.raises(BadRequest, match="partition filter"):
+            client.query(sql.replace("_PARTITIONTIME", "1"), config(maximum_bytes_billed=10**9)).result()
+        with pytest.raises(NotFound):
+            client.get_table("shop-prod.billing.nothing")
+
+
+def test_the_program_pulls_from_a_process_that_is_not_its_own(alone: str, tmp_path: Path) -> None:
+    (row,) = Program(tmp_path / "one", alone).pull()["rows"]
+    total = Table(STANDARD, of_samples(SAMPLE)).total("202610")
+    assert Decimal(row["billed_total"]) == pytest.approx(total, abs=Decimal("1e-9"))
+
+
 class Program:
     """`costweir` in a process of its own, with a store of its own."""
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -407,3 +408,10 @@ def serving(double: BigQueryDouble) -> Iterator[BigQueryDouble]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+if __name__ == "__main__":
+    # A process of its own: PROJECT.DATASET.TABLE and a sample export; it prints its address and ends with its stdin.
+    with serving(BigQueryDouble({sys.argv[1]: Table(STANDARD, of_samples(Path(sys.argv[2])))}, 5)) as running:
+        print(running.url, flush=True)
+        sys.stdin.read()
