@@ -281,17 +281,20 @@ class Pace:
         return None
 
     def take(self, now: int, tokens: int) -> None:
-        """Counts a call."""
-        second = now // SECOND
+        """Counts a call that begins."""
+        self.recall(now // SECOND, tokens, 1)
+        self.open += 1
+
+    def recall(self, second: int, tokens: int, requests: int) -> None:
+        """Counts calls of a second that is not before the newest one."""
         if self.seconds and self.seconds[-1][0] == second:
             last = self.seconds[-1]
             last[1] += tokens
-            last[2] += 1
+            last[2] += requests
         else:
-            self.seconds.append([second, tokens, 1])
+            self.seconds.append([second, tokens, requests])
         self.tokens += tokens
-        self.requests += 1
-        self.open += 1
+        self.requests += requests
 
     def give_back(self, at: int, tokens: int) -> None:
         """Takes back a call that never was."""

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from costweir.errors import Conflict, NotFound
 from costweir.guard.gauges import Gauges, Match
 from costweir.guard.journal import Entry, Journal
-from costweir.guard.ledger import Ask, Candidate, Hold, Refusal, Settled, Settlement, Subject
+from costweir.guard.ledger import Ask, Candidate, Hold, Refusal, Settled, Settlement
 from costweir.guard.meters import Meter
 from costweir.guard.options import Choice, Fault, Option
 from costweir.guard.policy import Policy
@@ -158,12 +158,6 @@ class Weir:
             entry.subject, entry.model, entry.provider, at=entry.at, now=self._clock()
         )
         self.open[entry.attempt] = entry
-
-    def remember(self, subject: Subject, model: str, provider: str, *, at: int, tokens: int) -> None:
-        """Counts a call of an earlier process towards the limits of a minute."""
-        for pace in self.gauges.match(subject, model, provider, now=at).paces:
-            pace.take(at, tokens)
-            pace.open -= 1
 
     def swap(self, policy: Policy, gone: Iterable[str], fresh: Iterable[Meter]) -> None:
         """Makes another policy hold; `fresh` are the meters of its new and changed rules, which count the open attempts

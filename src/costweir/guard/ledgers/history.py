@@ -72,15 +72,20 @@ def ended_entry(connection: sqlite3.Connection, attempt: int) -> Entry | None:
     return None if row is None else entry_of(row)
 
 
-def recent(connection: sqlite3.Connection, start: int) -> list[tuple[Subject, str, str, int, int]]:
-    """Subject, model, provider, instant and tokens of the attempts since `start` that were not released."""
+def recent(connection: sqlite3.Connection, start: int) -> Iterator[tuple[Subject, str, str, int, int, int]]:
+    """What was admitted since `start` and not released: subject, model, provider, second, tokens and calls."""
     rows = connection.execute(
-        f"SELECT {SUBJECT}, a.model, a.provider, a.at, a.tokens FROM"  # noqa: S608
-        " (SELECT * FROM attempts ORDER BY attempt DESC LIMIT 100000) AS a JOIN subjects AS s ON s.id = a.subject"
-        " WHERE a.at >= ? AND a.state <> 'RELEASED' ORDER BY a.attempt",
+        f"SELECT {SUBJECT}, a.model, a.provider, a.second, a.tokens, a.calls FROM ("  # noqa: S608
+        "  SELECT subject, model, provider, at / 1000000000 AS second, sum(tokens) AS tokens, count(*) AS calls"
+        # Attempts are numbered in the order of time, so the newest old one is found from the end.
+        "  FROM attempts WHERE attempt > ifnull("
+        "    (SELECT attempt FROM attempts WHERE at < ? ORDER BY attempt DESC LIMIT 1), 0)"
+        "  AND state <> 'RELEASED' GROUP BY subject, model, provider, second"
+        ") AS a JOIN subjects AS s ON s.id = a.subject ORDER BY a.second",
         (start,),
     )
-    return [(Subject(*row[:9]), *row[9:]) for row in rows]
+    for row in rows:
+        yield Subject(*row[:9]), *row[9:]
 
 
 def horizon(policy: Policy, now: int) -> int:

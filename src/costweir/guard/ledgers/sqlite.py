@@ -214,18 +214,16 @@ class SqliteLedger(Front):
         """What new and changed rules have to count already. The past is read from one moment of the file while calls
         go on; what happens meanwhile is followed, and added at the end in one step (L1, edits)."""
         self._journal.trail = trail = list[Tally]()
-        snapshot: list[sqlite3.Connection] = []
+        snapshot = _Snapshot(self._path)
         waiter = asyncio.get_running_loop().create_future()
         try:
-            # In the writer's thread nothing is written between this and the commit before it.
-            self._writer.put(Alone(None, lambda: snapshot.append(_snapshot(self._path))), waiter)
+            self._writer.put(Alone(None, snapshot.take), waiter)
             await waiter
             now = self.clock.now()
-            past = await asyncio.to_thread(lambda: list(history.tallies(snapshot[0], rules, now)))
+            past = await asyncio.to_thread(lambda: list(history.tallies(snapshot.connection(), rules, now)))
         finally:
             self._journal.trail = None
-            for connection in snapshot:
-                connection.close()
+            snapshot.close()
         ids = {rule.id for rule in rules}
         return counted(policy, chain(past, ((ids, tally) for tally in trail)), now=self.clock.now())
 
@@ -252,8 +250,9 @@ class SqliteLedger(Front):
     def _recover(self, start: Start) -> None:
         """Ends what was left open, and takes the terms of the start."""
         now = self.clock.now()
-        for subject, model, provider, at, tokens in history.recent(self._reading, now - MINUTE - SECOND):
-            self.weir.remember(subject, model, provider, at=at, tokens=tokens)
+        for subject, model, provider, *calls in history.recent(self._reading, now - MINUTE - SECOND):
+            for pace in self.weir.gauges.match(subject, model, provider, now=now).paces:
+                pace.recall(*calls)
         for entry in history.open_entries(self._reading):
             self.weir.resume(entry)
             self.weir.abandon(entry)
@@ -385,12 +384,35 @@ def _swapped(policy: Policy, revision: int, gone: Iterable[str], fresh: Sequence
     return step
 
 
-def _snapshot(path: Path) -> sqlite3.Connection:
-    """A connection that sees the file as it is now, however long it is used."""
-    connection = connect_to_read(path)
-    connection.execute("BEGIN")
-    connection.execute("SELECT count(*) FROM meta").fetchone()
-    return connection
+class _Snapshot:
+    """The file as it was at one moment, however long it is looked at."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._taken: sqlite3.Connection | None = None
+        self._error: Error | None = None
+
+    def take(self) -> None:
+        """This is the moment. Raises nothing; `connection` does."""
+        try:
+            self._taken = connect_to_read(self._path)
+            self._taken.execute("BEGIN")
+            self._taken.execute("SELECT count(*) FROM meta").fetchone()
+        except Error as error:
+            self._error = error
+        except sqlite3.Error as error:
+            self._error = refusal(error, self._path)
+
+    def connection(self) -> sqlite3.Connection:
+        """Sees that moment. Raises Unreachable."""
+        if self._taken is None or self._error is not None:
+            raise self._error or Unreachable("The ledger was not read.", hint="Try again.")
+        return self._taken
+
+    def close(self) -> None:
+        """Lets go of it."""
+        if self._taken is not None:
+            self._taken.close()
 
 
 def _nothing() -> None:

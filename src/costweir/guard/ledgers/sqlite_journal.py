@@ -31,7 +31,7 @@ class SqliteJournal:
         self._epoch = epoch
         self._row = _highest(connection, "SELECT max(row) FROM balances")
         self._seq = max(
-            _highest(connection, "SELECT max(seq) FROM attempts"),
+            _highest(connection, "SELECT max(seq) FROM attempts WHERE seq IS NOT NULL"),
             _highest(connection, "SELECT value FROM meta WHERE key = 'seq'"),
         )
         self._event = _highest(connection, "SELECT max(seq) FROM events")

@@ -51,8 +51,8 @@ class Note(NamedTuple):
 
 
 class Alone(NamedTuple):
-    """A step that shares no commit with what is queued before or after it. `then` runs in the writer's thread once
-    everything up to it is written; it is tried until it succeeds."""
+    """A step that shares no commit with what is queued before or after it, and is tried until it succeeds. `then` runs
+    in the writer's thread once everything up to here is written and nothing after; it must not raise."""
 
     step: Step | None
     then: Callable[[], None] | None
@@ -119,11 +119,14 @@ class Writer:
         self._connection.close()
 
     def _run(self) -> None:
-        while not (self._stop.is_set() and self._queue.empty()):
-            self._gather()
-            if not self._write() and not self._stop.wait(RETRY_SECONDS):
-                self._reconnect()
-        # What could not be written until now is lost with the process, as if it had been killed: holds stay holds.
+        try:
+            while not (self._stop.is_set() and self._queue.empty()):
+                self._gather()
+                if not self._write() and not self._stop.wait(RETRY_SECONDS):
+                    self._reconnect()
+            # What could not be written until now is lost as if the process had been killed: holds stay holds.
+        finally:
+            self.broken = self.broken or "its writer ended"
 
     def _gather(self) -> None:
         """Takes what is queued into the backlog. Waits for the first thing, and a moment longer while nobody waits."""
@@ -177,12 +180,16 @@ class Writer:
             except (sqlite3.Error, OSError) as error:
                 self._fail(error)
                 return False
-            self._backlog.popleft()
             self.broken = ""
-            self._tell(batch.waiters, None)
-            if batch.then is not None:
-                batch.then()
+            self._done()
         return True
+
+    def _done(self) -> None:
+        """The first batch of the backlog is written."""
+        batch = self._backlog.popleft()
+        if batch.then is not None:
+            batch.then()
+        self._tell(batch.waiters, None)
 
     def _commit(self, batch: Batch) -> None:
         begun = time.perf_counter_ns()
@@ -222,10 +229,7 @@ class Writer:
         if _number(connection) > self._number:
             # The commit was reported as failed and had reached the disk all the same.
             self._number += 1
-            batch = self._backlog.popleft()
-            self._tell(batch.waiters, None)
-            if batch.then is not None:
-                batch.then()
+            self._done()
 
     def _tell(self, waiters: Sequence[Waiter], error: Exception | None) -> None:
         if waiters and self._loop is not None:
