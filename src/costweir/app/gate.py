@@ -84,7 +84,7 @@ class _LocalGate:
             reply, entry = change(self._control)
             if entry is not None:
                 self._control.audit.add(entry)
-        return _plain(reply.body)
+        return plain(reply.body)
 
 
 class _RemoteGate:
@@ -92,21 +92,21 @@ class _RemoteGate:
         self._server = server
 
     def create_token(self, wish: Mapping[str, Any]) -> Record:
-        return _plain(self._server.call("POST", "/v1/tokens", wish))
+        return plain(self._server.call("POST", "/v1/tokens", wish))
 
     def tokens(self) -> Sequence[Record]:
         return self._server.call("GET", "/v1/tokens")["rows"]
 
     def revoke_token(self, name: str) -> Record:
-        return _plain(self._server.call("DELETE", f"/v1/tokens/{quote(name, safe='')}"))
+        return plain(self._server.call("DELETE", f"/v1/tokens/{quote(name, safe='')}"))
 
     def audit(self, *, limit: int) -> Sequence[Record]:
         return self._server.call("GET", f"/v1/audit?limit={limit}")["rows"]
 
     def verify_audit(self) -> Record:
-        return _plain(self._server.call("GET", "/v1/audit/verification"))
+        return plain(self._server.call("GET", "/v1/audit/verification"))
 
 
-def _plain(record: Record) -> Record:
+def plain(record: Record) -> Record:
     """Without `schema`, which whoever prints it adds."""
     return {name: value for name, value in record.items() if name != "schema"}

@@ -13,6 +13,7 @@ _NOUNS = {
     "connect": "connect:connect",
     "pull": "pull:pull",
     "classify": "classify:classify",
+    "mappings": "mappings:mappings",
     "ask": "ask:ask",
     "questions": "questions:questions",
     "models": "models:models",
