@@ -95,21 +95,22 @@ class Book:
 
     def worst(
         self, model: str, *, provider: str = "", on: date,
-        tiers: frozenset[str] | None = None, context_tokens: int | None = None,
+        tiers: frozenset[str] | None = None, routings: frozenset[str] | None = None,
+        context_tokens: int | None = None,
     ) -> Mapping[str, Decimal] | None:  # fmt: skip
         """The highest rate per bucket that could apply on a day or the next: over tiers, context bands,
         hours, routing and every list that knows the model (design §6). None when the model has no price; a
         bucket that is absent has no bound.
 
-        `tiers` says which tiers may apply besides the standard one, and `context_tokens` how large the context may
-        get, where not all of them can.
+        Where not all of them can, `tiers` says which tiers may apply besides the standard one, `routings` which
+        routings, and `context_tokens` how large the context may get.
         """
         code, day = provider_code(provider), on.date() if isinstance(on, datetime) else on
         worst: dict[str, Decimal] = {}
         for prices in self._lists(model, code, date.max):
             resolved = prices.resolve(model, routing="", known_on=date.max)
             for twin in prices.siblings(resolved) if resolved is not None else ():
-                factor = highest_uplift(code, twin, day)
+                factor = highest_uplift(code, twin, day, routings=routings)
                 for when in (day, day + timedelta(days=1)):
                     rates = highest_rates(prices, twin, when, tiers=tiers, context_tokens=context_tokens)
                     for bucket, rate in rates.items():

@@ -207,9 +207,10 @@ def highest_rates(
     return {bucket: found[1] for bucket, found in taken.items() if found is not None}
 
 
-def highest_uplift(code: str, model: str, day: date) -> Decimal:
-    """The highest factor that any routing of a provider puts on a model on a day."""
-    routings = {entry["routing"] for entry in naming()["uplifts"] if entry["provider"] == code}
+def highest_uplift(code: str, model: str, day: date, *, routings: frozenset[str] | None = None) -> Decimal:
+    """The highest factor that any routing of a provider puts on a model on a day, or any of `routings`."""
+    if routings is None:
+        routings = frozenset(entry["routing"] for entry in naming()["uplifts"] if entry["provider"] == code)
     return max((_uplift(code, routing, model, day, date.max)[0] for routing in routings), default=_ONE)
 
 

@@ -124,7 +124,7 @@ def test_no_usage_of_a_message_within_its_bounds_costs_more_than_the_hold(
         input=tokens - written, cache_write=written - long, cache_write_1h=long, request=1,
         output=data.draw(st.integers(0, bound.cap * rounds)), web_search=data.draw(st.integers(0, searches)),
     )  # fmt: skip
-    routing = data.draw(st.sampled_from(["", "regional"]))
+    routing = data.draw(st.sampled_from(["", "us"]))
 
     cost = cost_of(usage, model, on=NOW, tier=speed or "standard", routing=routing)
 
@@ -358,6 +358,21 @@ def test_the_price_of_tomorrow_counts_today() -> None:
 
     assert plan(chat(), model, on=date(2026, 11, 20)).output_rate == 1_000
     assert plan(chat(), model, on=date(2026, 11, 21)).output_rate == 9_000
+
+
+def test_an_address_for_one_region_costs_what_it_costs_there() -> None:
+    usage = Usage(input=1_000_000)
+    plain, european = (
+        terms("gpt-5.4", url=url) for url in ("https://api.openai.com/v1", "https://eu.api.openai.com/v1")
+    )
+    prices = [cost_of(usage, model, on=NOW) for model in (plain, european)]
+
+    assert prices[0] is not None
+    assert prices[1] is not None
+    assert prices[1].nano * 10 == prices[0].nano * 11
+    assert "uplift" in prices[1].price_version
+    rates = [plan(chat(), model, on=DAY).output_rate for model in (plain, european)]
+    assert rates[1] * 10 == rates[0] * 11
 
 
 def test_the_callers_name_goes_before_the_upstreams() -> None:

@@ -13,8 +13,8 @@ Count = Annotated[int, msgspec.Meta(ge=0)]
 
 #: Priority capacity is bought beforehand, at the standard price of its tokens.
 _TIERS = {"priority": "standard"}
-#: `inference_geo` of a usage in the routing words of the price book.
-_ROUTINGS = {"us": "regional", "eu": "regional"}
+#: Words of `inference_geo` that are no routing of its own.
+_ANYWHERE = frozenset({"", "global", "not_available"})
 
 
 class _Writes(msgspec.Struct, gc=False):
@@ -123,8 +123,9 @@ def _reply(message: _Message, usage: _Usage | None, *, said: bool) -> Reply:
             if usage.speed == "fast"
             else _TIERS.get(usage.service_tier or "", usage.service_tier or tier)
         )
-    geo = "" if usage is None else _ROUTINGS.get(usage.inference_geo or "", "")
-    return Reply(found, message.stop_reason or "", message.model, tier, geo, message.id)
+    geo = "" if usage is None or usage.inference_geo is None else usage.inference_geo
+    routing = "" if geo in _ANYWHERE else geo
+    return Reply(found, message.stop_reason or "", message.model, tier, routing, message.id)
 
 
 def usage_of(usage: _Usage | None) -> Usage | None:

@@ -77,8 +77,9 @@ def plan(shape: Shape, terms: ModelTerms, *, on: date | None = None) -> Bound:
     problems = list(shape.problems)
     count = _input_tokens(shape, terms, problems)
     cap, floor = _cap(shape, terms, problems)
-    unit = _unit(shape, terms, on or _day(int(time.time()) // _DAY), count)
     rounds = 1 + shape.rounds
+    # A reply states the sum of its rounds, so the price of a long context is that of their sum.
+    unit = _unit(shape, terms, on or _day(int(time.time()) // _DAY), count * rounds)
     token = unit.output * shape.choices * rounds
     parts = count * rounds * unit.input + unit.request
     for bucket, times in shape.fees:

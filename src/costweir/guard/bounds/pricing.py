@@ -38,13 +38,18 @@ class Rates:
 
 @dataclass(frozen=True, slots=True)
 class Tariff:
-    """The prices of one model: `name` as the book knows it, billed by `provider`."""
+    """The prices of one model: `name` as the book knows it, billed by `provider`.
+
+    `routing` is that of the provider's address, and `routings` are all that a call may meet there, None for any.
+    """
 
     book: Book
     name: str
     provider: str
     thresholds: tuple[int, ...]
     timed: bool
+    routing: str = ""
+    routings: frozenset[str] | None = None
     _memory: dict[tuple[object, ...], Rates | None] = field(
         default_factory=dict[tuple[object, ...], "Rates | None"]
     )
@@ -71,8 +76,8 @@ class Tariff:
         return self._memory[key]
 
     def cost(self, usage: Usage, *, on: datetime, tier: str, routing: str = "") -> Cost | None:
-        """What a usage costs; None when a bucket that was used has no price."""
-        rates = self.rates(on=on, tier=tier, routing=routing, context=usage.context_tokens)
+        """What a usage costs; None when a bucket that was used has no price. Without a routing that of the address."""
+        rates = self.rates(on=on, tier=tier, routing=routing or self.routing, context=usage.context_tokens)
         if rates is None:
             return None
         parts = 0
@@ -87,7 +92,14 @@ class Tariff:
     def worst(self, *, on: date, tiers: frozenset[str], context: int) -> Rates | None:
         """The highest rates that a request of at most that many input tokens may meet from that day to the next; None
         when no price is known."""
-        found = self.book.worst(self.name, provider=self.provider, on=on, tiers=tiers, context_tokens=context)
+        found = self.book.worst(
+            self.name,
+            provider=self.provider,
+            on=on,
+            tiers=tiers,
+            routings=self.routings,
+            context_tokens=context,
+        )
         current = self.book.find(self.name, provider=self.provider, on=on)
         return None if found is None else rates_of(found, "" if current is None else current.version)
 

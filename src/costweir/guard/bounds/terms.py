@@ -61,6 +61,9 @@ def compile_terms(
     code = str(row.get("prices", _PRICES[provider.kind]))
     name = model.id if model.id in stated else upstream
     thresholds, timed = book.steps(name, provider=code)
+    routing = str(row.get("routing", ""))
+    # OpenAI's address decides alone; elsewhere a call or a default of the account may choose.
+    routings = frozenset({routing}) if code == "openai" else None
     bare = short_name(upstream)
     known_context = book.context_of(upstream, provider=code)
     foreign = bool(host) and not row and provider.kind != "azure"
@@ -72,7 +75,7 @@ def compile_terms(
         context=model.context_tokens or known_context,
         max_output=model.max_output_tokens or known().output_of(bare),
         caps=caps,
-        tariff=Tariff(book, name, code, thresholds, timed),
+        tariff=Tariff(book, name, code, thresholds, timed, routing, routings),
         images=known().images_of(bare),
         rewrites=provider.kind != "anthropic" and bool(row.get("rewrites", foreign)),
         cap_includes_reasoning=model.cap_includes_reasoning,
