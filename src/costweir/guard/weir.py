@@ -26,6 +26,8 @@ LEASE = 600 * SECOND
 #: Ended attempts that are remembered, so that a repeat is answered without the file.
 REMEMBERED = 10_000
 HOUR = 3_600 * SECOND
+#: No single call holds or costs more than a million dollars; sums of nano-dollars stay whole numbers everywhere.
+MOST = 10**15
 
 
 class Weir:
@@ -189,29 +191,32 @@ class Weir:
     def _second_best(self, ask: Ask, match: Match, room: int, now: int) -> Choice | Refusal:
         """A stand-in, whole; then whichever comes first with a smaller cap; then a refusal."""
         first = Option(0, ask.candidates[0], match, room)
-        options = [first, *self._stand_ins(ask, now)]
-        able = [option for option in options if not self._fault(option.candidate, option.match)]
+        fault = self._fault(first.candidate, match)
+        able = [] if fault else [first]
+        if not ask.no_degrade:
+            able += self._stand_ins(ask, now)
         if not able:
-            return self._refuser.unfit(ask, self._fault(first.candidate, match), now)
-        if ask.no_degrade and len(ask.candidates) > 1:
-            return self._refuser.over(ask, first, now)
-        for option in able:
-            if option.place and option.whole <= option.room:
-                return option.choice(option.candidate.cap)
-        for option in able:
-            cap = option.cap_that_fits()
-            if cap is not None:
-                return option.choice(cap)
+            return self._refuser.unfit(ask, fault, now)
+        if not (ask.no_degrade and len(ask.candidates) > 1):
+            for option in able:
+                if option.place and option.whole <= option.room:
+                    return option.choice(option.candidate.cap)
+            for option in able:
+                cap = option.cap_that_fits()
+                if cap is not None:
+                    return option.choice(cap)
         return self._refuser.over(ask, able[0], now)
 
     def _stand_ins(self, ask: Ask, now: int) -> Iterable[Option]:
         for index, candidate in enumerate(ask.candidates[1:], start=1):
             match = self.gauges.match(ask.subject, candidate.model, candidate.provider, now=now)
-            if match.stop is None:
+            if match.stop is None and not self._fault(candidate, match):
                 yield Option(index, candidate, match, match.room()[0])
 
     def _fault(self, candidate: Candidate, match: Match) -> Fault | None:
-        """Why a strict budget admits no call to this candidate whatever room there is (law L5)."""
+        """Why no call to this candidate is admitted whatever room there is (law L5)."""
+        if candidate.fixed + candidate.cap * candidate.output_rate > MOST:
+            return "unbounded_request"
         if not match.strict:
             return None
         if not candidate.priced:
@@ -321,4 +326,5 @@ def _split(cost: int, held: int) -> tuple[int, int]:
     """What a cost charges within its hold, and what goes beyond it."""
     if cost < 0:
         raise ValueError(f"a call cannot cost {cost}")
+    cost = min(cost, MOST)
     return (cost, 0) if cost <= held else (held, cost - held)

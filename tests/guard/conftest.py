@@ -1,0 +1,45 @@
+"""A ledger of each kind, behind a clock that is set by hand."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from guard_world import KINDS, House
+
+from costweir.guard.ledger import Terms
+
+Open = Callable[..., House]
+
+
+@pytest.fixture(params=KINDS)
+def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open]:
+    """Opens a ledger of each kind; closed at the end of the test."""
+    houses: list[House] = []
+
+    def make(terms: Terms | None = None) -> House:
+        houses.append(House(request.param, tmp_path, terms))
+        return houses[-1]
+
+    yield make
+    for house in houses:
+        house.close()
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Iterator[Open]:
+    """Opens a ledger in a file; closed at the end of the test."""
+    houses: list[House] = []
+
+    def make(terms: Terms | None = None) -> House:
+        houses.append(House("sqlite", tmp_path, terms))
+        return houses[-1]
+
+    yield make
+    for house in houses:
+        house.close()
