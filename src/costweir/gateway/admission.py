@@ -104,12 +104,16 @@ class Door:
         ]
 
     def _shape(self, exchange: Exchange, raw: bytes) -> Shape:
-        betas = [
-            word.strip().decode("latin-1")
-            for name, value in exchange.headers
-            if name == b"anthropic-beta"
-            for word in value.split(b",")
-        ]
+        betas = (
+            []
+            if exchange.route.family == "openai"
+            else [
+                word.strip().decode("latin-1")
+                for name, value in exchange.headers
+                if name == b"anthropic-beta"
+                for word in value.split(b",")
+            ]
+        )
         try:
             return read(exchange.route.form, raw, betas=betas)
         except UsageError as error:

@@ -8,16 +8,16 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
 
-from costweir.domain.usage import Usage
+from costweir.domain.usage import INPUT_BUCKETS, OUTPUT_BUCKETS
 from costweir.gateway.apis import Reply
 from costweir.gateway.exchange import Exchange
 from costweir.gateway.identity import Identity, Key
 from costweir.gateway.roster import Served
 from costweir.gateway.splice import Pieces
 from costweir.guard.bounds import Bound, Shape, cost_of
-from costweir.guard.ledger import Certainty, Hold, Ledger, Settled, Settlement, Subject
+from costweir.guard.ledger import Hold, Ledger, Settled, Settlement, Subject
 
-_OUTPUTS = ("output", "reasoning", "output_audio", "output_image", "output_video", "output_citation")
+_INPUTS, _OUTPUTS = frozenset(INPUT_BUCKETS), frozenset(OUTPUT_BUCKETS)
 
 
 @dataclass(slots=True)
@@ -55,7 +55,7 @@ class Ending:
 class Attempt:
     """One hold, from SENT to its end. Whatever happens it ends exactly once: leaving it open charges the hold."""
 
-    __slots__ = ("_ledger", "bound", "call", "charged", "cost", "hold", "model", "open", "usage")
+    __slots__ = ("_ledger", "bound", "call", "charged", "cost", "hold", "model", "open", "tokens", "used")
 
     def __init__(self, ledger: Ledger, call: Call, model: Served, *, hold: Hold, bound: Bound) -> None:
         self._ledger = ledger
@@ -66,7 +66,9 @@ class Attempt:
         self.open = True
         self.cost: int | None = None
         self.charged = 0
-        self.usage: Usage | None = None
+        self.used: Mapping[str, int] = {}
+        self.tokens = (0, 0)
+        """In and out, as far as they are known."""
 
     def __enter__(self) -> Self:
         return self
@@ -82,27 +84,22 @@ class Attempt:
         usage, cost = reply.usage, None
         if usage is not None:
             cost = cost_of(usage, self.model.terms, on=self.call.at, tier=reply.tier)
-        if usage is None or cost is None:
-            return self.charge(ending, usage)
+            self._count(usage.used())
+        if cost is None:
+            return self.charge(ending)
         self.open = False
-        self.usage, self.cost = usage, cost.nano
-        done = self._ledger.settle(
-            self.hold.attempt,
-            Settlement(
-                cost.nano, "reported", usage.total, usage.used(), self._facts(ending, cost.price_version)
-            ),
-        )
+        self.cost = cost.nano
+        facts = self._facts(ending, cost.price_version)
+        settlement = Settlement(cost.nano, "reported", sum(self.tokens), self.used, facts)
+        done = self._ledger.settle(self.hold.attempt, settlement)
         self.charged = done.charged + done.debt
         return done
 
-    def charge(self, ending: Ending, usage: Usage | None = None) -> Settled:
+    def charge(self, ending: Ending) -> Settled:
         """Charges the hold, because nobody knows what it cost."""
         self.open = False
-        certainty: Certainty = "unknown"
-        used = usage.used() if usage is not None else {}
-        done = self._ledger.settle(
-            self.hold.attempt, Settlement(None, certainty, self.bound.tokens, used, self._facts(ending))
-        )
+        settlement = Settlement(None, "unknown", self.bound.tokens, self.used, self._facts(ending))
+        done = self._ledger.settle(self.hold.attempt, settlement)
         self.charged = done.charged + done.debt
         return done
 
@@ -133,8 +130,9 @@ class Attempt:
             facts["price_version"] = price_version
         return facts
 
-    def tokens(self) -> tuple[int, int]:
-        """Tokens in and out, as far as they are known."""
-        if self.usage is None:
-            return 0, 0
-        return self.usage.context_tokens, sum(getattr(self.usage, name) for name in _OUTPUTS)
+    def _count(self, used: Mapping[str, int]) -> None:
+        self.used = used
+        self.tokens = (
+            sum([count for bucket, count in used.items() if bucket in _INPUTS]),
+            sum([count for bucket, count in used.items() if bucket in _OUTPUTS]),
+        )

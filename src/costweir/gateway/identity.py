@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol
 
 from costweir.gateway.turned import Turned
@@ -60,6 +61,8 @@ def identify(key: Key, headers: Sequence[tuple[bytes, bytes]], *, plan_of: Mappi
 
     Raises Turned for a header that the key may not set, or that is no id.
     """
+    if not any(name.startswith(_PREFIX) for name, _ in headers):
+        return _plain(key.id, key.customer, plan_of.get(key.customer, ""))
     found: dict[str, str] = {}
     query_type, no_degrade = "", False
     for name, value in headers:
@@ -85,6 +88,12 @@ def identify(key: Key, headers: Sequence[tuple[bytes, bytes]], *, plan_of: Mappi
     customer = found.pop("customer", key.customer)
     subject = Subject(customer=customer, plan=plan_of.get(customer, ""), key=key.id, **found)
     return Identity(subject, query_type, no_degrade)
+
+
+@lru_cache(maxsize=4096)
+def _plain(key: str, customer: str, plan: str) -> Identity:
+    """The identity of a request that says nothing about itself, which most do not."""
+    return Identity(Subject(customer=customer, plan=plan, key=key))
 
 
 def _word(name: bytes, value: bytes) -> str:

@@ -16,22 +16,20 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Journal:
-    """Writes through `write`, from one event loop. `quiet` leaves the lines of calls that went well out."""
+    """Writes through `write`, from one event loop. `wants_all` says that calls that went well are noted too."""
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, write: Callable[[bytes], object], *, quiet: bool = False
+        self, loop: asyncio.AbstractEventLoop, write: Callable[[bytes], object], *, wants_all: bool = True
     ) -> None:
         self._loop = loop
         self._write = write
-        self._quiet = quiet
+        self.wants_all = wants_all
         self._lines: list[bytes] = []
         self._size = 0
         self._timer: asyncio.TimerHandle | None = None
 
-    def call(self, record: Mapping[str, object], *, well: bool) -> None:
-        """Notes one call; `well` says that it is only worth a line when every call is."""
-        if well and self._quiet:
-            return
+    def note(self, record: msgspec.Struct | Mapping[str, object]) -> None:
+        """Notes one thing that happened."""
         line = _encode(record)
         self._lines.append(line)
         self._size += len(line)

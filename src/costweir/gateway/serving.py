@@ -212,7 +212,7 @@ class Serving:
             changes.update(dict.fromkeys(attempt.bound.cap_fields, attempt.hold.cap))
         if route.form == "openai.chat" and call.shape.stream and not call.shape.stream_usage:
             changes["stream_options"] = apis.with_usage(call.pieces.get("stream_options"))
-        extra = [pair for pair in call.exchange.headers if pair[0] in FORWARDED]
+        extra = _forwarded(call)
         return model.link.request(route.upstream, join(call.pieces, changes), request_id=call.id, extra=extra)
 
     # how attempts end
@@ -293,7 +293,7 @@ class Serving:
         else:
             if not exchange.disconnected:
                 attempt.model.link.breaker.failed(self.loop.time())
-            attempt.charge(ending, found.usage)
+            attempt.charge(ending)
             exchange.write(apis.stream_error(exchange.route.form, relay.fault.message, call.id))
             exchange.break_off()
         self.witness.ended(attempt, ending)
@@ -326,7 +326,7 @@ class Serving:
         """A path that costs nothing: forwarded without a hold."""
         link = call.asked.link
         body = join(call.pieces, {"model": call.asked.upstream})
-        extra = [pair for pair in call.exchange.headers if pair[0] in FORWARDED]
+        extra = _forwarded(call)
         request = link.request(call.exchange.route.upstream, body, request_id=call.id, extra=extra)
         try:
             connection = await link.pool.connection()
@@ -341,3 +341,10 @@ class Serving:
             raise Turned("upstream_failed", f"The provider answered {reply.status}.")
         head = passed_on(reply.headers) + f"x-costweir-request-id: {call.id}\r\n".encode()
         call.exchange.reply(reply.status, head, found)
+
+
+def _forwarded(call: Call) -> list[tuple[bytes, bytes]]:
+    """The caller's headers that reach the provider."""
+    if call.exchange.route.family == "openai":
+        return []
+    return [pair for pair in call.exchange.headers if pair[0] in FORWARDED]

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from datetime import UTC, datetime
+
+import msgspec
 
 from costweir.gateway.call import Attempt, Call, Ending
 from costweir.gateway.journal import Journal
@@ -35,7 +38,7 @@ class Witness:
             metrics.cost[who] += attempt.charged
         if attempt.charged > attempt.hold.held:
             metrics.debts += 1
-        tokens_in, tokens_out = attempt.tokens()
+        tokens_in, tokens_out = attempt.tokens
         if tokens_in:
             metrics.tokens[provider, model.id, "input"] += tokens_in
         if tokens_out:
@@ -43,49 +46,81 @@ class Witness:
         metrics.took(provider, model.id, ending.micros)
         if ending.error:
             metrics.upstream_errors[provider, ending.error] += 1
-        elif attempt.usage is None:
+        elif attempt.cost is None:
             metrics.usage_missing[provider] += 1
         if attempt.hold.choice:
             metrics.degradations[call.asked.id, model.id] += 1
         if attempt.hold.clamped:
             metrics.clamps += 1
-        self._journal.call(self._line(attempt, ending), well=ending.outcome == "ok")
+        if ending.outcome != "ok" or self._journal.wants_all:
+            self._journal.note(_line(attempt, ending))
 
     def refused(self, refusal: Refusal, call: Call) -> None:
         """A budget, a limit or the ledger said no."""
         self.metrics.refusals[refusal.code] += 1
         record = self._named("call_refused", call) | {"code": refusal.code, "budget_id": refusal.budget_id}
-        self._journal.call(record, well=False)
+        self._journal.note(record)
 
     def turned(self, code: str, request: str, call: Call | None) -> None:
         """The gateway itself said no."""
         self.metrics.refusals[code] += 1
-        record = {"time": _now(), "event": "call_turned_away", "request_id": request, "code": code}
-        self._journal.call(
-            record if call is None else self._named("call_turned_away", call) | record, well=False
-        )
+        record = {} if call is None else self._named("call_turned_away", call)
+        record |= {"time": now_text(), "event": "call_turned_away", "request_id": request, "code": code}
+        self._journal.note(record)
 
     def failed(self, call: Call, code: str) -> None:
         """The provider's own refusal was passed on."""
-        self._journal.call(self._named("call_failed", call) | {"code": code}, well=False)
-
-    def _line(self, attempt: Attempt, ending: Ending) -> dict[str, object]:
-        tokens_in, tokens_out = attempt.tokens()
-        return self._named("call", attempt.call) | {
-            "attempt_id": f"att_{attempt.hold.attempt}", "model": attempt.model.id,
-            "provider": attempt.model.link.id, "outcome": ending.outcome, "error": ending.error,
-            "held_usd": usd(attempt.hold.held), "charged_usd": usd(attempt.charged),
-            "usage": "unknown" if attempt.usage is None else "reported", "input_tokens": tokens_in,
-            "output_tokens": tokens_out, "duration_ms": ending.micros // 1_000,
-        }  # fmt: skip
+        self._journal.note(self._named("call_failed", call) | {"code": code})
 
     def _named(self, event: str, call: Call) -> dict[str, object]:
         subject = call.subject
         return {
-            "time": _now(), "event": event, "request_id": call.id, "key": subject.key,
+            "time": now_text(), "event": event, "request_id": call.id, "key": subject.key,
             "customer": subject.customer, "session": subject.session, "request_model": call.asked.id,
         }  # fmt: skip
 
 
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+class _CallLine(msgspec.Struct):
+    """The line of an attempt that has ended."""
+
+    time: str
+    event: str
+    request_id: str
+    attempt_id: str
+    key: str
+    customer: str
+    session: str
+    request_model: str
+    model: str
+    provider: str
+    outcome: str
+    error: str
+    held_usd: str
+    charged_usd: str
+    usage: str
+    input_tokens: int
+    output_tokens: int
+    duration_ms: int
+
+
+def _line(attempt: Attempt, ending: Ending) -> _CallLine:
+    call, subject, hold = attempt.call, attempt.call.subject, attempt.hold
+    return _CallLine(
+        now_text(), "call", call.id, f"att_{hold.attempt}", subject.key, subject.customer, subject.session,
+        call.asked.id, attempt.model.id, attempt.model.link.id, ending.outcome, ending.error, usd(hold.held),
+        usd(attempt.charged), "unknown" if attempt.cost is None else "reported", *attempt.tokens,
+        ending.micros // 1_000,
+    )  # fmt: skip
+
+
+_second = (0, "")
+
+
+def now_text() -> str:
+    """The moment as RFC 3339 with milliseconds. The second is kept, because every call asks."""
+    global _second  # noqa: PLW0603 - one text a second for the whole process
+    millis = time.time_ns() // 1_000_000
+    second, rest = divmod(millis, 1_000)
+    if _second[0] != second:
+        _second = (second, datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S"))
+    return f"{_second[1]}.{rest:03d}Z"

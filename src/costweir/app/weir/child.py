@@ -74,7 +74,7 @@ async def serve(settings: Settings, job: Job) -> None:
         ring = control.keys.ring()
         door = Door(roster, ring)
         keep_door(door, control)
-        journal = Journal(loop, _write, quiet=settings.log_level not in ("debug", "info"))
+        journal = Journal(loop, _write, wants_all=settings.log_level in ("debug", "info"))
         witness = Witness(loop, journal, address=job.web)
         serving = Serving(loop, door, ledger, witness, abandoned_seconds=settings.gateway.abandoned_seconds)
         keeper = Keeper(settings, control, ledger=ledger, door=door, ring=ring)

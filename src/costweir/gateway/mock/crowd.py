@@ -18,6 +18,13 @@ from costweir.gateway.mock.caller import Caller, Heard
 #: Sizes of prompts in words, and output caps; None lets the gateway set one.
 _PROMPTS = (3, 12, 40, 150)
 _CAPS = (16, 60, 200, 400, None)
+#: The gateway's own words for a call that it did not let through.
+_REFUSALS = frozenset(
+    {
+        "budget_exceeded", "rate_limited", "price_unknown", "unbounded_request", "endpoint_not_metered",
+        "model_not_allowed", "scope_not_allowed", "key_invalid", "ledger_unavailable",
+    }
+)  # fmt: skip
 _PATIENCE = 60.0
 _DIALS_AT_ONCE = 200
 
@@ -56,7 +63,8 @@ class Tally:
     codes: Counter[str] = field(default_factory=Counter[str])
     statuses: Counter[int] = field(default_factory=Counter[int])
     refusal: dict[str, Any] | None = None
-    """The first refusal, as the caller saw it."""
+    """The first refusal, as the caller saw it, and its status."""
+    refusal_status: int = 0
     last: dict[str, Any] | None = None
     """The `costweir` object of the last refusal, when the last call was refused."""
     seconds: float = 0.0
@@ -71,6 +79,7 @@ class Tally:
             codes=self.codes + later.codes,
             statuses=self.statuses + later.statuses,
             refusal=self.refusal or later.refusal,
+            refusal_status=self.refusal_status or later.refusal_status,
             last=later.last,
             seconds=self.seconds + later.seconds,
         )
@@ -88,7 +97,8 @@ class Tally:
         if refusal is not None:
             self.blocked += 1
             self.codes[str(refusal["costweir"].get("code"))] += 1
-            self.refusal = self.refusal or refusal
+            if self.refusal is None:
+                self.refusal, self.refusal_status = refusal, heard.status
         elif hung_up:
             self.left += 1
         elif not heard.complete:
@@ -184,4 +194,6 @@ def _refusal(heard: Heard) -> dict[str, Any] | None:
     except msgspec.DecodeError:
         return None
     given = cast("dict[str, Any]", body) if isinstance(body, dict) else {}
-    return given if isinstance(given.get("costweir"), dict) else None
+    own = given.get("costweir")
+    code = cast("dict[str, Any]", own).get("code") if isinstance(own, dict) else None
+    return given if code in _REFUSALS else None

@@ -40,10 +40,11 @@ class Link:
         if head is None:
             head = f"POST {self.prefix}{path} HTTP/1.1\r\n".encode() + self.lines
             self.heads[path] = head
-        given = {name for name, _ in extra}
-        own = b"".join(
-            b"%b: %b\r\n" % pair for pair in (*extra, *(pair for pair in self.usual if pair[0] not in given))
-        )
+        own = b""
+        if extra or self.usual:
+            given = {name for name, _ in extra}
+            usual = [pair for pair in self.usual if pair[0] not in given]
+            own = b"".join([b"%b: %b\r\n" % pair for pair in (*extra, *usual)])
         return b"%bx-request-id: %b\r\n%bcontent-length: %d\r\n\r\n%b" % (
             head, request_id.encode(), own, len(body), body,
         )  # fmt: skip
