@@ -24,6 +24,7 @@ _NOUNS = {
     "quarantine": "quarantine:quarantine",
     "export": "export:export",
     "doctor": "doctor:doctor",
+    "why": "why:why",
     "key": "key:key",
     "token": "token:token",
     "audit": "audit:audit",
