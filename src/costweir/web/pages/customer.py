@@ -15,7 +15,7 @@ from costweir.domain.answer import Cell as Value
 from costweir.domain.charge import UNTAGGED
 from costweir.domain.money import decimal_text
 from costweir.errors import NotFound
-from costweir.insights.breakdown import add, by_member, cost, cost_field, fold
+from costweir.insights.breakdown import cost_field, fold, left, through
 from costweir.queries.request import Request as Question
 from costweir.web import charts
 from costweir.web import format as fmt
@@ -76,7 +76,7 @@ def build(kit: Kit, request: Request) -> Response:
         "features": _split(found.need("features"), "feature", name, days),
         "explore": explore_link(days, by="model", where={"customer": name}), "problems": found.problems,
         "twin": _twin(stacked, time.labels, models.currency), "annotated": marks,
-        **choices(f"/customers/{name}", days, now=now),
+        **choices(f"/customers/{name}", days, now=now).context(),
     }  # fmt: skip
     return kit.page(request, frame, now=now, context=context)
 
@@ -126,8 +126,7 @@ def _delta(found: Answers, days: Days, compared: Days | None, *, now: Now) -> st
     """The change of the complete days against like days, with both named where these are not all."""
     if compared is None:
         return "Not compared: no day has been delivered by all sources"
-    before, per_day = found.need("before"), by_member(found.need("per_day"), "day")
-    after = add(amount for day, amount in per_day.items() if day <= compared.last.isoformat())
+    before, after = found.need("before"), through(found.need("per_day"), compared.last)
     base = like_days(compared)
     words = fmt.days(base.first, base.last, today=now.today)
     delta = fmt.delta(after, Decimal(before.total), base=words, currency=before.currency)
@@ -212,7 +211,7 @@ def _split(answer: Answer, dimension: str, name: str, days: Days) -> Table:
             (first, paid, Cell(bar="0%"), cells.share(row.get("share")), cells.count(row.get("tokens")))
         )
     rows = with_bars(rows, 2, [cells.number(row, field) for row in shown])
-    rest = Decimal(answer.other) + add(cost(row, field) for row in answer.rows[20:])
+    rest = left(answer, shown)
     if rest:
         rows.append((Cell("All others"), cells.money(decimal_text(rest), money), Cell(), Cell(), Cell()))
     total = (Cell("Total", "Total"), cells.money(answer.total, money), Cell(), Cell("100.0%", "1"), Cell())

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from urllib.parse import quote
 
@@ -14,22 +14,24 @@ from starlette.routing import BaseRoute, Route
 from costweir.domain.answer import Answer
 from costweir.domain.answer import Cell as Value
 from costweir.domain.charge import UNTAGGED
-from costweir.insights.breakdown import cost_field, matrix
+from costweir.domain.money import decimal_text
+from costweir.insights.breakdown import cost_field, left, matrix
 from costweir.queries.request import Request as Question
 from costweir.web import format as fmt
 from costweir.web.desk import Record
 from costweir.web.pages import customer
 from costweir.web.pages import rows as cells
 from costweir.web.pages.limits import Limits, gauge, read_limits
+from costweir.web.pages.paging import read_page, span
 from costweir.web.pages.period import choices, read_days
 from costweir.web.pages.series import buckets
 from costweir.web.pages.shell import Frame, Kit, json_link
-from costweir.web.pages.table import Cell, Column, Row, Table, sort_rows, spark
+from costweir.web.pages.table import Cell, Column, Row, Table, ordered, spark
 from costweir.web.pages.view import Days, explore_link
 
 PATH = "/customers"
-#: Rows on the page; the rest is one line.
-MOST = 50
+#: Customers that are asked for; the CSV has them all, the page 25 at a time.
+MOST = 10_000
 
 
 def routes(kit: Kit) -> list[BaseRoute]:
@@ -48,35 +50,36 @@ def build(kit: Kit, request: Request) -> Response:
     question = Question("customers", by=("customer",), since=days.first, until=days.until, limit=MOST)
     margin = Question("margin", by=("customer",), since=days.first, until=days.until)
     found = kit.ask({"customers": question, "margin": margin})
-    answer = found.need("customers")
-    shown = tuple(str(row["customer"]) for row in answer.rows)
-    per_day = Question("spend", ("customer", "day"), {"customer": shown}, days.first, days.until)
-    trends = kit.ask({"days": per_day}).maybe("days") if shown else None
+    answer, paid = found.need("customers"), found.maybe("margin")
     sort = request.query_params.get("sort", "")
     known = {str(entry["id"]): entry for entry in kit.desk.customers()}
-    paid = found.maybe("margin")
-    table = _table(
-        answer,
-        _by_customer(paid) if paid else {},
-        trends,
-        known=known,
-        limits=read_limits(kit.desk),
-        days=days,
+    sheet = Sheet(
+        answer, _by_customer(paid) if paid else {}, known, read_limits(kit.desk), days, sort or "-cost"
     )
-    table = replace(table, rows=sort_rows(table.rows, table.columns, sort), sorted_by=sort or "-cost")
-    kind = request.url.path.rpartition(".")[2]
-    if kind in ("csv", "md"):
-        title = f"Customers, {fmt.days(days.first, days.last, today=now.today)}"
-        name = f"customers-{days.first}-to-{days.last}"
-        return kit.export(replace(table, title=title), kind=kind, name=name, now=now)
+    rows = ordered(answer.rows, sheet.table, sort)
+    title = f"Customers, {fmt.days(days.first, days.last, today=now.today)}"
+    name = f"customers-{days.first}-to-{days.last}"
+    if request.url.path.endswith(".csv"):
+        return kit.export(sheet.table(rows), kind="csv", name=name, now=now)
+    menu = choices(PATH, days, now=now, sort=sort)
+    shown = span(len(rows), read_page(request), menu.page_url)
+    table = sheet.table(rows[shown.part], _trends(kit, rows[shown.part], days))
+    if request.url.path.endswith(".md"):
+        return kit.export(replace(table, title=title), kind="md", name=name, now=now)
     revenue = any(Decimal(str(row.get("revenue_usd") or 0)) for row in paid.rows) if paid else False
     context = {
         "empty": False, "answer": answer, "table": table, "problems": found.problems, "revenue": revenue,
-        "total": fmt.money(Decimal(answer.total), answer.currency, places=2), "count": len(answer.rows),
-        "cut": Decimal(answer.other) != 0, "json_link": json_link(question),
-        "explore": f"{explore_link(days, by='customer')}&rows=25", **choices(PATH, days, now=now, sort=sort),
+        "total": fmt.money(Decimal(answer.total), answer.currency, places=2), "span": shown,
+        "json_link": json_link(question), **menu.context(shown.number),
     }  # fmt: skip
     return kit.page(request, frame, now=now, context=context)
+
+
+def _trends(kit: Kit, rows: Sequence[Mapping[str, Value]], days: Days) -> Answer | None:
+    """Spend per day of the customers of one page."""
+    names = tuple(str(row["customer"]) for row in rows)
+    per_day = Question("spend", ("customer", "day"), {"customer": names}, days.first, days.until)
+    return kit.ask({"days": per_day}).maybe("days") if names else None
 
 
 def _by_customer(answer: Answer) -> dict[str, Mapping[str, Value]]:
@@ -99,34 +102,48 @@ def _columns(answer: Answer) -> tuple[Column, ...]:
     )
 
 
-def _table(
-    answer: Answer, paid: Mapping[str, Mapping[str, Value]], trends: Answer | None, *,
-    known: Mapping[str, Record], limits: Limits, days: Days,
-) -> Table:  # fmt: skip
-    time = buckets(days, "day", today=days.last)
-    lines = matrix(trends, "customer", "day") if trends else {}
-    rows: list[Row] = []
-    for row in answer.rows:
-        name = str(row["customer"])
-        path, dot = spark(time.fill(lines.get(name, {})))
-        rows.append(
-            (
-                _who(name, known, days),
-                _plan(name, known, limits.plans),
-                *_money(row, answer, paid.get(name)),
-                *_budget(name, row, answer, limits),
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """Everything that the rows of the table are made from."""
+
+    answer: Answer
+    paid: Mapping[str, Mapping[str, Value]]
+    known: Mapping[str, Record]
+    limits: Limits
+    days: Days
+    sorted_by: str
+
+    def table(self, rows: Sequence[Mapping[str, Value]], trends: Answer | None = None) -> Table:
+        """The table of some rows of the answer; what is not among them is one line, and the last is the total."""
+        answer = self.answer
+        made = [*self._rows(rows, trends)]
+        rest = left(answer, rows)
+        if rest:
+            made.append((Cell("All others"), Cell(), _money_cell(rest, answer), *(Cell() for _ in range(8))))
+        total = cells.money(answer.total, answer.currency)
+        share = Cell("100.0%", "1") if Decimal(answer.total) else Cell(fmt.NOTHING)
+        closing = (Cell("Total", "Total"), Cell(), total, share, *(Cell() for _ in range(7)))
+        return Table("Customers by cost", _columns(answer), tuple(made), closing, sorted_by=self.sorted_by)
+
+    def _rows(self, rows: Sequence[Mapping[str, Value]], trends: Answer | None) -> Iterator[Row]:
+        time = buckets(self.days, "day", today=self.days.last)
+        lines = matrix(trends, "customer", "day") if trends else {}
+        for row in rows:
+            name = str(row["customer"])
+            path, dot = spark(time.fill(lines.get(name, {}))) if trends else ("", ("", ""))
+            yield (
+                _who(name, self.known, self.days),
+                _plan(name, self.known, self.limits.plans),
+                *_money(row, self.answer, self.paid.get(name)),
+                *_budget(name, row, self.answer, self.limits),
                 cells.count(row.get("active_days")),
-                cells.money(row.get("cost_per_active_day"), answer.currency, places=2),
+                cells.money(row.get("cost_per_active_day"), self.answer.currency, places=2),
                 Cell(spark=path, dot=dot),
             )
-        )
-    if Decimal(answer.other):
-        rest = cells.money(answer.other, answer.currency)
-        rows.append((Cell("All others"), Cell(), rest, *(Cell() for _ in range(8))))
-    total = cells.money(answer.total, answer.currency)
-    share = Cell("100.0%", "1") if Decimal(answer.total) else Cell(fmt.NOTHING)
-    closing = (Cell("Total", "Total"), Cell(), total, share, *(Cell() for _ in range(7)))
-    return Table("Customers by cost", _columns(answer), tuple(rows), closing)
+
+
+def _money_cell(amount: Decimal, answer: Answer) -> Cell:
+    return cells.money(decimal_text(amount), answer.currency)
 
 
 def _who(name: str, known: Mapping[str, Record], days: Days) -> Cell:

@@ -14,12 +14,13 @@ from starlette.routing import BaseRoute, Route
 
 from costweir.domain.answer import Answer
 from costweir.domain.charge import UNTAGGED
-from costweir.insights.breakdown import Breakdown, fold
+from costweir.insights.breakdown import Breakdown, fold, largest, pick
 from costweir.queries.request import Request as Question
 from costweir.web import charts
 from costweir.web import format as fmt
-from costweir.web.pages.explore_table import Part, explore_table
+from costweir.web.pages.explore_table import Part, explore_table, ordered_members
 from costweir.web.pages.marks import Subject, read_marks
+from costweir.web.pages.paging import Span, span
 from costweir.web.pages.series import Meaning, align, buckets, named_members, provisional, stack
 from costweir.web.pages.shell import (
     Frame,
@@ -37,7 +38,7 @@ from costweir.web.pages.table import Table
 from costweir.web.pages.view import BASES, MARKS, MOST_ROWS, PER, TIME, Days, View, like_days, read_view
 
 #: Members that are asked for at most; the rest arrives as the answer's own `other`.
-MOST = 1000
+MOST = 10_000
 #: The question behind the table; it has the cost of spend, and tokens and unit price beside it.
 TABLE = "unit_cost"
 #: Series that have a name and a colour in the chart.
@@ -59,7 +60,8 @@ def routes(kit: Kit) -> list[BaseRoute]:
 @dataclass(frozen=True, slots=True)
 class Asked:
     """The view with everything that was answered for it. `compared` are its complete days; only these are compared
-    with `days_before`. `like` answers them where they are not all."""
+    with `days_before`. `like` answers them where they are not all. `parts` are the rows of the page, `few` the series
+    of the chart."""
 
     view: View
     sources: tuple[Source, ...]
@@ -69,6 +71,8 @@ class Asked:
     like: Answer | None
     before: Answer | None
     parts: Breakdown
+    few: Breakdown
+    span: Span
     names: Mapping[str, str]
 
 
@@ -89,11 +93,12 @@ def build(kit: Kit, request: Request) -> Response:
     title = _title(asked)
     if not asked.now.rows:
         return _nothing(kit, request, asked, now=now, dimensions=dimensions)
+    name = f"spend-by-{view.by}-{view.days.first}-to-{view.days.last}"
+    if request.url.path.endswith(".csv"):
+        return kit.export(_whole_table(asked, now), kind="csv", name=name, now=now)
     shown = _draw(kit, request, asked, now=now)
-    kind = request.url.path.rpartition(".")[2]
-    if kind in ("csv", "md"):
-        name = f"spend-by-{view.by}-{view.days.first}-to-{view.days.last}"
-        return kit.export(replace(shown.table, title=title), kind=kind, name=name, now=now)
+    if request.url.path.endswith(".md"):
+        return kit.export(replace(shown.table, title=title), kind="md", name=name, now=now)
     context = {
         "empty": False,
         "nothing": None,
@@ -102,6 +107,12 @@ def build(kit: Kit, request: Request) -> Response:
     }
     frame = Frame("explore.html", title, "explore", _crumbs(asked), charts=True)
     return kit.page(request, frame, now=now, context=context)
+
+
+def _whole_table(asked: Asked, now: Now) -> Table:
+    """Every row that the filters leave, for the CSV; what the page shows is a part of it."""
+    whole = replace(asked, parts=pick(asked.now, asked.view.by, largest(asked.now, asked.view.by)))
+    return explore_table(_part(whole, _meaning(whole)), (), before=asked.before, base=_base(asked, now))
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,15 +127,16 @@ def _draw(kit: Kit, request: Request, asked: Asked, *, now: Now) -> Drawn:
     """The series over time: the chart names six members, the table as many as the view wants."""
     view, found, known = asked.view, kit.ask(_by_time(asked)), asked.sources
     time = buckets(view.days, view.per, today=now.today)
-    meaning = _meaning(asked, time_provisional=provisional(time, provisional_from(known, now.today)))
+    meaning = replace(_meaning(asked), provisional=provisional(time, provisional_from(known, now.today)))
     members, whole = found.need("members"), found.need("whole")
     listed = stack(asked.parts, members, whole, time, meaning=meaning)
-    few = fold(asked.now, view.by, named=min(view.rows, NAMED))
-    stacked = stack(few, members, whole, time, meaning=replace(meaning, other=_other(few, view.by)))
+    stacked = stack(
+        asked.few, members, whole, time, meaning=replace(meaning, other=_other(asked.few, view.by))
+    )
     before_days = found.maybe("before")
     earlier = buckets(asked.days_before, view.per, today=now.today)
     totals = earlier.fill(_by_day(before_days)) if before_days else ()
-    named = {view.by: tuple(name for name, _ in asked.parts.named)}
+    named = {view.by: tuple(name for name, _ in (*asked.few.named, *asked.parts.named))}
     marks = read_marks(kit, request, time, days=view.days, subject=Subject(view.where, named))
     chart = charts.over_time(
         charts.Frame(_title(asked), time.labels, asked.now.currency, height=250, dots=marks.dots),
@@ -182,20 +194,28 @@ def _ask(kit: Kit, view: View, sources: tuple[Source, ...]) -> Asked:
     names: dict[str, str] = {}
     if view.by == "customer" or "customer" in view.where:
         names = {str(known["id"]): str(known.get("name") or known["id"]) for known in kit.desk.customers()}
-    parts = fold(answer, view.by, named=view.rows)
     before = found.maybe("before")
     before = before if before and before.rows else None
     like = found.maybe("like") if before else None
-    return Asked(view, sources, compared or view.days, before_days, answer, like, before, parts, names)
+    few = fold(answer, view.by, named=min(view.rows, NAMED))
+    members = largest(answer, view.by)
+    part = span(len(members), view.page, lambda number: replace(view, page=number).url(), size=view.rows)
+    asked = Asked(
+        view, sources, compared or view.days, before_days, answer, like, before, few, few, part, names
+    )
+    if view.sort:
+        whole = replace(asked, parts=pick(answer, view.by, members))
+        members = ordered_members(_part(whole, _meaning(whole)), before)
+    return replace(asked, parts=pick(answer, view.by, members[part.part]))
 
 
 def _by_time(asked: Asked) -> dict[str, Question]:
     view = asked.view
     kept = view.where.get(view.by)
-    named = {view.by: tuple(name for name in named_members(asked.parts) if kept is None or name in kept)}
-    members = replace(view, where={**view.where, **named})
+    members = dict.fromkeys((*named_members(asked.few), *named_members(asked.parts)))
+    named = {view.by: tuple(name for name in members if kept is None or name in kept)}
     wanted = {
-        "members": _question(members, view.days, (view.by, "day")),
+        "members": _question(replace(view, where={**view.where, **named}), view.days, (view.by, "day")),
         "whole": _question(view, view.days, ("day",)),
     }
     if asked.before is not None:
@@ -208,14 +228,15 @@ def _by_day(answer: Answer) -> dict[str, Decimal]:
     return {str(row["day"]): Decimal(str(row[field] or 0)) for row in answer.rows}
 
 
-def _meaning(asked: Asked, *, time_provisional: Mapping[str, frozenset[int]]) -> Meaning:
+def _meaning(asked: Asked) -> Meaning:
+    """Colours are those of the chart, which names the largest; the rows of later pages are in its Other."""
     view, parts = asked.view, asked.parts
-    members = [name for name, _ in parts.named]
-    tokens = charts.tokens(view.by, members[:NAMED])
+    members = [name for name, _ in (*asked.few.named, *parts.named)]
+    tokens = charts.tokens(view.by, [name for name, _ in asked.few.named])
     if parts.untagged is not None:
         tokens[UNTAGGED] = UNTAGGED
     links = {name: view.only(view.by, name).url() for name in (*members, UNTAGGED)}
-    return Meaning(view.by, tokens, asked.names, links, time_provisional, _other(parts, view.by))
+    return Meaning(view.by, tokens, asked.names, links, {}, _other(parts, view.by))
 
 
 def _other(parts: Breakdown, dimension: str) -> str:
@@ -269,7 +290,7 @@ def _crumbs(asked: Asked) -> tuple[tuple[str, str], ...]:
 def _finding(asked: Asked, totals: tuple[Decimal, ...], labels: tuple[str, ...]) -> str:
     """The sentence that the chart stands for, for those who do not see it."""
     money = asked.now.currency
-    top = asked.parts.named[0] if asked.parts.named else None
+    top = asked.few.named[0] if asked.few.named else None
     highest = max(range(len(totals)), key=lambda place: totals[place]) if totals else 0
     first = f"{asked.names.get(top[0], top[0])} is largest with {fmt.money(top[1], money)}. " if top else ""
     peak = f"Highest is {labels[highest]} with {fmt.money(totals[highest], money)}. " if totals else ""
@@ -277,7 +298,7 @@ def _finding(asked: Asked, totals: tuple[Decimal, ...], labels: tuple[str, ...])
 
 
 def _frame_context(kit: Kit, asked: Asked, now: Now, dimensions: tuple[str, ...]) -> dict[str, object]:
-    view, answer = asked.view, asked.now
+    view, answer = replace(asked.view, page=1), asked.now
     total = Decimal(answer.total)
     now_text, like_text, before_text = _base(asked, now)
     delta = None
@@ -294,6 +315,7 @@ def _frame_context(kit: Kit, asked: Asked, now: Now, dimensions: tuple[str, ...]
         if complete_days(view.days, asked.sources)
         else "not compared, because no day of it has been delivered by all sources",
         "chips": _filters(asked),
+        "span": asked.span,
         "json_link": json_link(_question(view, view.days, (view.by,), question=TABLE)),
         "groups": [
             (_label(name), replace(view, by=name, sort="").url(), name == view.by) for name in choices
@@ -303,10 +325,10 @@ def _frame_context(kit: Kit, asked: Asked, now: Now, dimensions: tuple[str, ...]
         "bases": [(name, replace(view, basis=name).url(), name == answer.basis) for name in BASES],
         "compare": {name: replace(view, vs=name).url() for name in ("prev", "none")},
         "ranges": _ranges(view, now), "dimensions": [(name, _label(name)) for name in choices],
-        "here": view.url(),
+        "here": asked.view.url(),
         "clear": replace(view, where={}, unknown=()).url(),
         "unknown": [(name, value, _drop_unknown(view, name).url()) for name, value in view.unknown],
-        "csv": f"/explore.csv{query}", "md": f"/explore.md{query}",
+        "csv": f"/explore.csv{query}", "md": asked.view.url("/explore.md"),
         "sort_url": _sorter(view),
         "more": replace(view, rows=MOST_ROWS).url() if view.rows < MOST_ROWS and asked.parts.others else "",
         "fewer": replace(view, rows=6).url() if view.rows > 6 else "",

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
 from costweir.domain.answer import Answer
 from costweir.domain.charge import UNTAGGED
 from costweir.domain.money import decimal_text, quantity_text
-from costweir.insights.breakdown import ZERO, Breakdown, add, by_member
+from costweir.insights.breakdown import ZERO, Breakdown, besides, by_member, quantity
 from costweir.web import charts
 from costweir.web import format as fmt
 from costweir.web.pages.series import Meaning
@@ -58,13 +58,21 @@ def explore_table(
         title=f"Spend by {part.label}, {base[0]}" + (f" against {base[2]}" if before else ""),
         columns=columns,
         rows=ordered,
-        total=_total(part, lines, before),
+        total=_total(part, before),
         sorted_by=part.sort or "-cost",
     )
 
 
+def ordered_members(part: Part, before: Answer | None) -> list[str]:
+    """The members of `part` in the order that its column asks for, untagged left out."""
+    columns = _columns(part, ("", "", ""), compared=before is not None)
+    rows = [_row(line, part, 2, trend=(), compared=before is not None) for line in _lines(part, before)]
+    known = {name for name, _ in part.parts.named}
+    return [row[0].raw for row in sort_rows(rows, columns, part.sort) if row[0].raw in known]
+
+
 def _lines(part: Part, before: Answer | None) -> list[_Line]:
-    tokens = _tokens(part.answer, part.meaning.dimension)
+    tokens = by_member(part.answer, part.meaning.dimension, field="tokens")
     was = by_member(before, part.meaning.dimension) if before else {}
     same = by_member(part.like, part.meaning.dimension) if part.like else None
     units = {str(row.get(part.meaning.dimension)): row.get("cost_per_1k_tokens") for row in part.answer.rows}
@@ -76,14 +84,13 @@ def _lines(part: Part, before: Answer | None) -> list[_Line]:
         for name, amount in part.parts.named
     ]  # fmt: skip
     shown = {line.member for line in lines} | {UNTAGGED}
-    other_tokens = add(count for name, count in tokens.items() if name not in shown)
-    other_before = add(amount for name, amount in was.items() if name not in shown)
+    other_tokens, other_before = besides(tokens, shown), besides(was, shown)
     if before is not None:
         other_before += Decimal(before.other)
     if part.parts.other or part.parts.others or other_before:
         other_like = part.parts.other
         if part.like is not None and same is not None:
-            other_like = add(amount for name, amount in same.items() if name not in shown)
+            other_like = besides(same, shown)
             other_like += Decimal(part.like.other)
         lines.append(_Line("", part.parts.other, other_tokens, other_before, other_like))
     if part.parts.untagged is not None or UNTAGGED in was:
@@ -92,14 +99,6 @@ def _lines(part: Part, before: Answer | None) -> list[_Line]:
         like = amount if same is None else same.get(UNTAGGED, ZERO)
         lines.append(_Line(UNTAGGED, amount, tokens.get(UNTAGGED, ZERO), was.get(UNTAGGED, ZERO), like, unit))
     return lines
-
-
-def _tokens(answer: Answer, dimension: str) -> Mapping[str, Decimal]:
-    found: dict[str, Decimal] = {}
-    for row in answer.rows:
-        member = str(row.get(dimension) or UNTAGGED)
-        found[member] = found.get(member, ZERO) + Decimal(str(row.get("tokens") or 0))
-    return found
 
 
 def _columns(part: Part, base: tuple[str, str, str], *, compared: bool) -> tuple[Column, ...]:
@@ -190,13 +189,13 @@ def _unit(price: str, money: str) -> Cell:
     return Cell(fmt.per_thousand(Decimal(price), money), price)
 
 
-def _total(part: Part, lines: Sequence[_Line], before: Answer | None) -> Row:
+def _total(part: Part, before: Answer | None) -> Row:
     money, total = part.answer.currency, part.parts.total
     compared: list[Cell] = []
     if before is not None:
         pair = (Decimal((part.like or part.answer).total), Decimal(before.total))
         compared = _compared(pair, money, 2, partly=bool(part.like))
-    tokens = add(line.tokens for line in lines)
+    tokens = quantity(part.answer, "tokens")
     return (
         Cell("Total", "Total"),
         Cell(fmt.money(total, money, places=2 if abs(total) >= 1 else None), decimal_text(total)),

@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
+from functools import partial
 from typing import cast
+from urllib.parse import urlencode
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -15,11 +17,12 @@ from starlette.routing import BaseRoute, Route
 from costweir.domain.answer import Answer
 from costweir.domain.answer import Cell as Value
 from costweir.domain.charge import UNTAGGED
-from costweir.insights.breakdown import cost_field
+from costweir.insights.breakdown import cost_field, tally
 from costweir.queries.request import Request as Question
 from costweir.web import format as fmt
 from costweir.web.desk import Record
 from costweir.web.pages import rows as cells
+from costweir.web.pages.paging import PER_PAGE, open_span, read_page
 from costweir.web.pages.shell import Frame, Kit, Now, Source, complete_until, read_sources
 from costweir.web.pages.table import Cell, Column, Row, Table
 
@@ -36,7 +39,8 @@ def build(kit: Kit, request: Request) -> Response:
     """Sources first, then what waits: quarantine, unknown SKUs, untagged; then the runs."""
     now = kit.now()
     frame = Frame("health.html", "Data health", "settings", (("Settings", PATH), ("Data health", "")))
-    runs = kit.desk.runs(limit=30)
+    asked = {name: read_page(request, name) for name in ("runs", "lines")}
+    runs = kit.desk.runs(limit=asked["runs"] * PER_PAGE + 1)
     if now.empty and not runs:
         return kit.page(request, frame, now=now, context={"empty": True})
     found = kit.ask(
@@ -53,18 +57,29 @@ def build(kit: Kit, request: Request) -> Response:
     if kind in ("csv", "md"):
         return kit.export(sources, kind=kind, name="data-health", now=now)
     known = read_sources(kit, now.today)
-    quarantine = kit.desk.quarantine(limit=20)
+    quarantine = kit.desk.quarantine(limit=asked["lines"] * PER_PAGE + 1)
+    spans = {
+        "runs": open_span(len(runs), asked["runs"], partial(_link, asked, "runs", "#h-runs")),
+        "lines": open_span(len(quarantine), asked["lines"], partial(_link, asked, "lines", "#quarantine")),
+    }
     unknown, untagged = found.maybe("unknown"), found.maybe("untagged")
     context = {
         "empty": False, "answer": health, "sources": known, "table": sources, "problems": found.problems,
-        "tiles": _tiles(health, unknown, found.maybe("nobody"), now, sources=known), "runs": runs_table(runs, now),
+        "tiles": _tiles(health, unknown, found.maybe("nobody"), now, sources=known),
+        "runs": runs_table(runs[spans["runs"].part], now), "spans": spans,
         "csv": f"{PATH}.csv",
-        "md": f"{PATH}.md", "quarantine": _quarantine(quarantine) if quarantine else None,
+        "md": f"{PATH}.md", "quarantine": _quarantine(quarantine[spans["lines"].part]) if quarantine else None,
         "unknown": unknown_table(unknown, now) if unknown and unknown.rows else None,
         "untagged": _untagged(untagged) if untagged and untagged.rows else None,
         "late": _late(health, now),
     }  # fmt: skip
     return kit.page(request, frame, now=now, context=context)
+
+
+def _link(asked: Mapping[str, int], name: str, place: str, number: int) -> str:
+    """The address of another page of one of the two long lists; the other stays where it is."""
+    pairs = [pair for pair in {**asked, name: number}.items() if pair[1] > 1]
+    return f"{PATH}{'?' if pairs else ''}{urlencode(pairs)}{place}"
 
 
 def _tiles(
@@ -73,8 +88,7 @@ def _tiles(
     late = sum(1 for row in health.rows if row.get("late"))
     slowest = complete_until(sources)
     total = Decimal(health.total)
-    aside = sum(int(str(row.get("rows_quarantined") or 0)) for row in health.rows)
-    read = sum(int(str(row.get("rows_in") or 0)) for row in health.rows)
+    aside, read = tally(health, "rows_quarantined"), tally(health, "rows_in")
     last = fmt.day(slowest - timedelta(days=1), today=now.today) if slowest else fmt.NOTHING
     tiles = [
         ("Complete to", last, "the last day that all have delivered"),

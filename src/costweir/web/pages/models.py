@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
+from functools import partial
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from costweir.domain.answer import Answer
-from costweir.insights.breakdown import cost_field
+from costweir.domain.answer import Cell as Value
+from costweir.domain.money import decimal_text
+from costweir.insights.breakdown import cost_field, left
 from costweir.queries.request import Request as Question
 from costweir.web import charts
 from costweir.web import format as fmt
 from costweir.web.pages import rows as cells
+from costweir.web.pages.paging import read_page, span
 from costweir.web.pages.period import choices, read_days
 from costweir.web.pages.shell import Frame, Kit, json_link
-from costweir.web.pages.table import Cell, Column, Row, Table, sort_rows, with_bars
+from costweir.web.pages.table import Cell, Column, Row, Table, ordered, with_bars
 from costweir.web.pages.view import Days, explore_link
 
 PATH = "/customers/models"
-#: Models on the page; the rest is one line.
-MOST = 28
+#: Models that are asked for; the CSV has them all, the page 25 at a time.
+MOST = 10_000
 _CLASSES = (
     ("input", "Input"),
     ("output", "Output"),
@@ -48,23 +53,26 @@ def build(kit: Kit, request: Request) -> Response:
     found = kit.ask({"models": question})
     answer = found.need("models")
     sort = request.query_params.get("sort", "")
+    rows = ordered(answer.rows, partial(_both, answer, days, sort), sort)
     title = f"Models, {fmt.days(days.first, days.last, today=now.today)}"
-    tables = {"cost": _costs(answer, days, sort), "tokens": _tokens(answer, days, sort)}
+    menu = choices(PATH, days, now=now, sort=sort)
+    shown = span(len(rows), read_page(request), menu.page_url)
     kind = request.url.path.rpartition(".")[2]
+    part = rows if kind == "csv" else rows[shown.part]
+    tables = {"cost": _costs(answer, part, days, sort), "tokens": _tokens(answer, part, days, sort)}
     if kind in ("csv", "md"):
-        whole = replace(_merged(tables["cost"], tables["tokens"]), title=title)
-        return kit.export(whole, kind=kind, name=f"models-{days.first}-to-{days.last}", now=now)
+        both = replace(_both(answer, days, sort, part), title=title)
+        return kit.export(both, kind=kind, name=f"models-{days.first}-to-{days.last}", now=now)
     context = {
-        "empty": False, "cut": Decimal(answer.other) != 0, "explore": f"{explore_link(days, by='model')}&rows=25",
-        "answer": answer, "tables": tables, "problems": found.problems,
-        "json_link": json_link(question), **choices(PATH, days, now=now, sort=sort),
+        "empty": False, "answer": answer, "tables": tables, "problems": found.problems, "span": shown,
+        "json_link": json_link(question), **menu.context(shown.number),
         "total": fmt.money(Decimal(answer.total), answer.currency, places=2), "count": len(answer.rows),
     }  # fmt: skip
     return kit.page(request, frame, now=now, context=context)
 
 
-def _first(answer: Answer, days: Days) -> list[Cell]:
-    names = [str(row["model"]) for row in answer.rows]
+def _first(rows: Sequence[Mapping[str, Value]], days: Days) -> list[Cell]:
+    names = [str(row["model"]) for row in rows]
     return [
         Cell(name, name, href=explore_link(days, by="customer", where={"model": name}),
              swatch=charts.model_tint(name), mono=True)
@@ -72,7 +80,7 @@ def _first(answer: Answer, days: Days) -> list[Cell]:
     ]  # fmt: skip
 
 
-def _costs(answer: Answer, days: Days, sort: str) -> Table:
+def _costs(answer: Answer, wanted: Sequence[Mapping[str, Value]], days: Days, sort: str) -> Table:
     field, money = cost_field(answer), answer.currency
     columns = (
         Column("Model", "model", numeric=False, sort="model"),
@@ -90,7 +98,7 @@ def _costs(answer: Answer, days: Days, sort: str) -> Table:
         Column("Customers", "customers", sort="customers"),
     )
     rows: list[Row] = []
-    for first, row in zip(_first(answer, days), answer.rows, strict=True):
+    for first, row in zip(_first(wanted, days), wanted, strict=True):
         rows.append(
             (
                 first,
@@ -103,16 +111,16 @@ def _costs(answer: Answer, days: Days, sort: str) -> Table:
                 cells.count(row.get("customers")),
             )
         )
-    rows = with_bars(rows, 2, [cells.number(row, field) for row in answer.rows])
-    ordered = [*sort_rows(rows, columns, sort)]
-    if Decimal(answer.other):
-        rest = cells.money(answer.other, money)
-        ordered.append((Cell("All others", "All others"), rest, *(Cell() for _ in range(len(columns) - 2))))
+    rows = with_bars(rows, 2, [cells.number(row, field) for row in wanted])
+    rest = left(answer, wanted)
+    if rest:
+        others = cells.money(decimal_text(rest), money)
+        rows.append((Cell("All others", "All others"), others, *(Cell() for _ in range(len(columns) - 2))))
     total = _total(answer, len(columns))
-    return Table("Cost by model", columns, tuple(ordered), total, sorted_by=sort or "-cost")
+    return Table("Cost by model", columns, tuple(rows), total, sorted_by=sort or "-cost")
 
 
-def _tokens(answer: Answer, days: Days, sort: str) -> Table:
+def _tokens(answer: Answer, wanted: Sequence[Mapping[str, Value]], days: Days, sort: str) -> Table:
     money = answer.currency
     columns = (
         Column("Model", "model", numeric=False, sort="model"),
@@ -122,7 +130,7 @@ def _tokens(answer: Answer, days: Days, sort: str) -> Table:
         Column("Output per 1K", "output_cost_per_1k_tokens", sort="unit_out"),
     )
     rows: list[Row] = []
-    for first, row in zip(_first(answer, days), answer.rows, strict=True):
+    for first, row in zip(_first(wanted, days), wanted, strict=True):
         rows.append(
             (
                 first,
@@ -132,13 +140,17 @@ def _tokens(answer: Answer, days: Days, sort: str) -> Table:
                 cells.per_thousand(row.get("output_cost_per_1k_tokens"), money),
             )
         )
-    return Table("Tokens by model", columns, sort_rows(rows, columns, sort), sorted_by=sort)
+    return Table("Tokens by model", columns, tuple(rows), sorted_by=sort)
 
 
 def _total(answer: Answer, width: int) -> Row:
     amount = cells.money(answer.total, answer.currency)
     share = Cell("100.0%", "1") if Decimal(answer.total) else Cell(fmt.NOTHING)
     return (Cell("Total", "Total"), amount, Cell(), share, *(Cell() for _ in range(width - 4)))
+
+
+def _both(answer: Answer, days: Days, sort: str, wanted: Sequence[Mapping[str, Value]]) -> Table:
+    return _merged(_costs(answer, wanted, days, sort), _tokens(answer, wanted, days, sort))
 
 
 def _merged(costs: Table, tokens: Table) -> Table:

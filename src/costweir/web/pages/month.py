@@ -10,7 +10,7 @@ from decimal import Decimal
 from costweir.domain.answer import Answer
 from costweir.domain.charge import UNKNOWN
 from costweir.domain.period import Month
-from costweir.insights.breakdown import Breakdown, add, by_member, cost, cost_field, fold
+from costweir.insights.breakdown import Breakdown, by_member, fold
 from costweir.insights.forecast import Forecast, NotYet, forecast
 from costweir.queries.coverage import RESTATED_DAYS
 from costweir.queries.request import Request as Question
@@ -97,8 +97,7 @@ class MonthToDate:
     @property
     def unknown(self) -> Decimal:
         """What was billed for models that nobody recognises."""
-        field = cost_field(self.spend)
-        return add(cost(row, field) for row in self.spend.rows if row.get("model") == UNKNOWN)
+        return by_member(self.spend, "model").get(UNKNOWN, Decimal(0))
 
 
 def gather(kit: Kit, now: Now, month: Month | None) -> MonthToDate:

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from costweir.domain.answer import Answer
 from costweir.domain.charge import UNTAGGED
-from costweir.insights.breakdown import cost, cost_field
+from costweir.insights.breakdown import cost, cost_field, excluded_rows
 from costweir.insights.changes import Line, explain, movers
 from costweir.insights.forecast import Forecast
 from costweir.web import format as fmt
@@ -170,7 +170,7 @@ def completeness(data: MonthToDate) -> tuple[Fact, ...]:
     untagged = data.customers.untagged or Decimal(0)
     known = data.sources
     late = [source.name for source in known if source.late]
-    quarantined = sum(item.rows for item in data.spend.excluded if item.reason == "quarantined")
+    quarantined = excluded_rows(data.spend, "quarantined")
     left_out = [item for item in data.spend.excluded if item.reason != "quarantined"]
     facts = [
         Fact("Untagged", "no customer on the line", _money(untagged, data), fmt.percent(untagged, data.total),
@@ -254,7 +254,7 @@ def _data_needs(data: MonthToDate) -> list[Need]:
         if source.late:
             last = fmt.day(source.day - timedelta(days=1), today=data.now.today)
             found.append(Need(2, f"{source.name} is behind", f"Delivered up to {last}", "/settings/health"))
-    quarantined = sum(item.rows for item in data.spend.excluded if item.reason == "quarantined")
+    quarantined = excluded_rows(data.spend, "quarantined")
     if quarantined:
         title = f"{fmt.plural(quarantined, 'line')} in quarantine"
         found.append(

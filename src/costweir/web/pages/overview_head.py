@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 
+from costweir.insights.breakdown import within
 from costweir.insights.forecast import Forecast
 from costweir.web import format as fmt
 from costweir.web.pages.month import MonthToDate
@@ -134,8 +135,7 @@ def _weir(data: MonthToDate) -> Weir | None:
     def at(amount: Decimal) -> str:
         return f"{max(amount, Decimal(0)) / full * 100:.2f}%"
 
-    open_days = [amount for day, amount in data.daily.items() if data.open_from <= day <= data.days.last]
-    held = min(sum(open_days, Decimal(0)), max(data.total, Decimal(0)))
+    held = min(within(data.daily, data.open_from, data.days.last), max(data.total, Decimal(0)))
     pace = limit * _elapsed(data) if limit is not None and not data.is_over else None
     words = [f"{fmt.money(data.total, data.currency)} spent"]
     if limit is not None:

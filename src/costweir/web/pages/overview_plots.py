@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 
-from costweir.domain.money import EXACT, decimal_text
-from costweir.insights.breakdown import Breakdown, fold, matrix
+from costweir.domain.money import decimal_text
+from costweir.insights.breakdown import Breakdown, fold, matrix, running, within
 from costweir.insights.forecast import Forecast
 from costweir.web import charts
 from costweir.web import format as fmt
@@ -55,8 +55,8 @@ def plots(data: MonthToDate, read: Callable[[Buckets, Subject], Marks]) -> Plots
     title = f"Spend per day by provider, {fmt.month(data.days.first)}"
     marks = read(time, Subject(named={"provider": names}))
     frame = charts.Frame(title, time.labels, data.currency, dots=marks.dots)
-    open_days = [amount for day, amount in data.daily.items() if data.open_from <= day <= data.days.last]
-    late = sum(open_days, Decimal(0))
+    late = within(data.daily, data.open_from, data.days.last)
+    is_late = any(data.open_from <= day <= data.days.last for day in data.daily)
     return Plots(
         day=charts.over_time(frame, stacked.series),
         run=_running(data),
@@ -65,7 +65,7 @@ def plots(data: MonthToDate, read: Callable[[Buckets, Subject], Marks]) -> Plots
             for name, amount in parts.named
         ),
         finding=_finding(data, stacked, time),
-        provisional=fmt.money(late, data.currency, places=0) if open_days else "",
+        provisional=fmt.money(late, data.currency, places=0) if is_late else "",
         table=_table(data, parts, time, stacked),
         marks=marks,
     )
@@ -78,10 +78,7 @@ def _in_order(parts: Breakdown) -> Breakdown:
 
 
 def _running(data: MonthToDate) -> charts.Spec:
-    running, totals = Decimal(0), dict[int, Decimal]()
-    for day in data.days.each():
-        running = EXACT.add(running, data.daily.get(day, Decimal(0)))
-        totals[day.day] = running
+    totals = {day.day: amount for day, amount in running(data.daily, data.days.each()).items()}
     cone: list[charts.Cone] = []
     if isinstance(data.forecast, Forecast) and data.forecast.cone:
         start = data.forecast.cone[0].day.day - 1

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
+from functools import partial
 from urllib.parse import quote
 
 from starlette.requests import Request
@@ -11,20 +13,23 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from costweir.domain.answer import Answer
+from costweir.domain.answer import Cell as Value
 from costweir.domain.charge import UNTAGGED
-from costweir.insights.breakdown import cost_field
+from costweir.domain.money import decimal_text
+from costweir.insights.breakdown import cost_field, left
 from costweir.queries.request import Request as Question
 from costweir.web import format as fmt
 from costweir.web.desk import Record
 from costweir.web.pages import rows as cells
+from costweir.web.pages.paging import read_page, span
 from costweir.web.pages.period import choices, read_days
 from costweir.web.pages.shell import Frame, Kit, json_link
-from costweir.web.pages.table import Cell, Column, Row, Table, sort_rows
+from costweir.web.pages.table import Cell, Column, Row, Table, ordered
 from costweir.web.pages.view import Days, explore_link
 
 PATH = "/customers/plans"
-#: Plans on the page; the rest is one line.
-MOST = 50
+#: Plans that are asked for; the CSV has them all, the page 25 at a time.
+MOST = 10_000
 
 
 def routes(kit: Kit) -> list[BaseRoute]:
@@ -46,8 +51,12 @@ def build(kit: Kit, request: Request) -> Response:
     answer = found.need("plans")
     names = {str(plan["id"]): plan for plan in kit.desk.plans()}
     sort = request.query_params.get("sort", "")
-    table = _plans(answer, names, days, sort)
+    rows = ordered(answer.rows, partial(_plans, answer, names, days), sort)
+    menu = choices(PATH, days, now=now, sort=sort)
+    shown = span(len(rows), read_page(request), menu.page_url)
     kind = request.url.path.rpartition(".")[2]
+    part = rows if kind == "csv" else rows[shown.part]
+    table = replace(_plans(answer, names, days, part), sorted_by=sort or "-cost")
     if kind in ("csv", "md"):
         return kit.export(table, kind=kind, name=f"plans-{days.first}-to-{days.last}", now=now)
     customers = {str(known["id"]): str(known.get("name") or known["id"]) for known in kit.desk.customers()}
@@ -56,7 +65,7 @@ def build(kit: Kit, request: Request) -> Response:
         "empty": False, "answer": answer, "table": table, "problems": found.problems,
         "losing": _losing(losing, customers) if losing else None, "has_plans": bool(names),
         "finding": _finding(answer, names), "json_link": json_link(question),
-        **choices(PATH, days, now=now, sort=sort),
+        "span": shown, **menu.context(shown.number),
     }  # fmt: skip
     return kit.page(request, frame, now=now, context=context)
 
@@ -66,7 +75,9 @@ def _name(plan: str, names: dict[str, Record]) -> str:
     return str(known.get("name") or plan) if known else plan
 
 
-def _plans(answer: Answer, names: dict[str, Record], days: Days, sort: str) -> Table:
+def _plans(
+    answer: Answer, names: dict[str, Record], days: Days, wanted: Sequence[Mapping[str, Value]]
+) -> Table:
     field, money = cost_field(answer), answer.currency
     columns = (
         Column("Plan", "plan", numeric=False, sort="plan"),
@@ -78,7 +89,7 @@ def _plans(answer: Answer, names: dict[str, Record], days: Days, sort: str) -> T
         Column("Margin in %", "margin_share", sort="share"),
     )
     rows: list[Row] = []
-    for row in answer.rows:
+    for row in wanted:
         plan = str(row["plan"])
         href = explore_link(days, by="customer", where={"plan": plan})
         margin = row.get("margin_usd")
@@ -95,12 +106,13 @@ def _plans(answer: Answer, names: dict[str, Record], days: Days, sort: str) -> T
                 replace(cells.share(row.get("margin_share")), tone="c-bad" if lost else "muted"),
             )
         )
-    if Decimal(answer.other):
-        rest = cells.money(answer.other, money)
-        rows.append((Cell("All others", "All others"), Cell(), Cell(), Cell(), rest, Cell(), Cell()))
+    rest = left(answer, wanted)
+    if rest:
+        others = cells.money(decimal_text(rest), money)
+        rows.append((Cell("All others", "All others"), Cell(), Cell(), Cell(), others, Cell(), Cell()))
     title = "Plans and margin"
     total = (Cell("Total", "Total"), Cell(), Cell(), Cell(), cells.money(answer.total, money), Cell(), Cell())
-    return Table(title, columns, sort_rows(rows, columns, sort), total, sorted_by=sort or "-cost")
+    return Table(title, columns, tuple(rows), total)
 
 
 def _revenue(value: object) -> Cell:

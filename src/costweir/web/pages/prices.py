@@ -23,12 +23,11 @@ from costweir.prices.table import Row as PriceRow
 from costweir.queries.request import Request as Question
 from costweir.web import charts
 from costweir.web import format as fmt
+from costweir.web.pages.paging import read_page, span
 from costweir.web.pages.shell import Frame, Kit, Now
 from costweir.web.pages.table import Cell, Column, Row, Table
 
 PATH = "/settings/prices"
-#: Rates on the page; more are found by a longer word.
-MOST = 60
 OPERATOR = "operator"
 _SHOWN = (
     ("input", "Input"), ("output", "Output"), ("cache_read", "Cache read"), ("cache_write", "Cache write"),
@@ -54,14 +53,18 @@ def build(kit: Kit, request: Request) -> Response:
     except NotFound:
         rates = []
     rates.sort(key=lambda rate: rate.provider != OPERATOR)
-    table = _table(rates[:MOST], now)
     kind = request.url.path.rpartition(".")[2]
     if kind in ("csv", "md"):
         return kit.export(_table(rates, now), kind=kind, name="prices", now=now)
     asked = urlencode([pair for pair in (("q", query), ("provider", provider)) if pair[1]])
+    shown = span(
+        len(rates), read_page(request),
+        lambda number: f"{PATH}?{asked}{'&' if asked else ''}{f'page={number}' if number > 1 else ''}",
+    )  # fmt: skip
     context = {
-        "table": table if rates else None, "query": query, "provider": provider, "count": len(rates),
-        "more": max(len(rates) - MOST, 0), "own": sum(1 for rate in rates if rate.provider == OPERATOR),
+        "table": _table(rates[shown.part], now) if rates else None, "span": shown,
+        "query": query, "provider": provider, "count": len(rates),
+        "own": sum(1 for rate in rates if rate.provider == OPERATOR),
         "missing": missing, "asked": asked, "providers": _providers(kit, now),
         "csv": f"{PATH}.csv?{asked}", "md": f"{PATH}.md?{asked}",
     }  # fmt: skip

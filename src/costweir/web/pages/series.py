@@ -9,8 +9,7 @@ from decimal import Decimal
 
 from costweir.domain.answer import Answer
 from costweir.domain.charge import UNTAGGED
-from costweir.domain.money import EXACT
-from costweir.insights.breakdown import ZERO, Breakdown, by_member, matrix, rest
+from costweir.insights.breakdown import Breakdown, by_member, gathered, matrix, rest
 from costweir.web import charts
 from costweir.web import format as fmt
 from costweir.web.pages.view import Days
@@ -28,11 +27,7 @@ class Buckets:
 
     def fill(self, amounts: Mapping[str, Decimal]) -> tuple[Decimal, ...]:
         """One exact amount per bucket."""
-        filled = [ZERO] * len(self.labels)
-        for when, amount in amounts.items():
-            if when in self.place:
-                filled[self.place[when]] = EXACT.add(filled[self.place[when]], amount)
-        return tuple(filled)
+        return gathered(amounts, self.place, len(self.labels))
 
 
 def buckets(days: Days, per: str, *, today: date) -> Buckets:

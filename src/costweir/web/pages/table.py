@@ -6,9 +6,10 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
+from typing import TypeVar
 
 #: What stands for nothing on a page is empty in a file.
 _NOTHING = "–"
@@ -63,6 +64,7 @@ class Gauge:
 
 
 Row = tuple[Cell, ...]
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +95,25 @@ class Table:
 
 def sort_rows(rows: Sequence[Row], columns: Sequence[Column], by: str) -> tuple[Row, ...]:
     """Rows in the order of a `sort` value such as `-cost`; an unknown one keeps the order."""
+    return tuple(rows[place] for place in order_of(rows, columns, by))
+
+
+def ordered(items: Sequence[Item], build: Callable[[Sequence[Item]], Table], by: str) -> list[Item]:
+    """What the rows of a table are made from, in the order that its column asks for. `build` makes one row of each, in
+    their order; what follows these rows is not moved."""
+    if not by:
+        return list(items)
+    table = build(items)
+    return [items[place] for place in order_of(table.rows[: len(items)], table.columns, by)]
+
+
+def order_of(rows: Sequence[Row], columns: Sequence[Column], by: str) -> list[int]:
+    """The places of the rows in that order."""
     wanted = by.removeprefix("-")
     place = next((index for index, column in enumerate(columns) if column.sort == wanted and wanted), None)
     if place is None:
-        return tuple(rows)
-    return tuple(sorted(rows, key=lambda row: _key(row[place]), reverse=by.startswith("-")))
+        return list(range(len(rows)))
+    return sorted(range(len(rows)), key=lambda index: _key(rows[index][place]), reverse=by.startswith("-"))
 
 
 def _key(cell: Cell) -> tuple[int, Decimal, str]:

@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 
 from costweir.domain.period import Month
 from costweir.errors import UsageError
+from costweir.web.pages.paging import PER_PAGE, page_number
 
 #: Dimensions that are a grouping over time and not a filter.
 TIME = ("day", "month")
@@ -17,8 +18,8 @@ BASES = ("billed", "effective", "list", "contracted")
 PER = ("day", "week", "month")
 MARKS = ("stacked", "lines", "share")
 COMPARE = ("prev", "none")
-#: Rows of a table; more would make the page larger than its 60 KB.
-MOST_ROWS = 25
+#: Rows of a page of the table; more would make it larger than its 60 KB.
+MOST_ROWS = PER_PAGE
 #: What drilling into a member moves to, most useful first; the first one not filtered yet is taken.
 NEXT = ("provider", "model", "customer", "feature", "project", "token_class", "service")
 
@@ -72,6 +73,7 @@ class View:
     mark: str = "stacked"
     sort: str = ""
     rows: int = 6
+    page: int = 1
     where: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
     unknown: tuple[tuple[str, str], ...] = ()
 
@@ -85,6 +87,8 @@ class View:
         ]
         if self.rows != plain.rows:
             pairs.append(("rows", str(self.rows)))
+        if self.page != plain.page:
+            pairs.append(("page", str(self.page)))
         pairs += [(name, ",".join(values)) for name, values in self.where.items()]
         return f"{path}?{urlencode([*pairs, *self.unknown], safe=',')}"
 
@@ -92,11 +96,12 @@ class View:
         """The drill-down: filters to one member and moves to the next useful grouping."""
         where = {**self.where, dimension: (member,)}
         coming = next((name for name in NEXT if name not in where), dimension)
-        return replace(self, where=where, by=coming, sort="", rows=6)
+        return replace(self, where=where, by=coming, sort="", rows=6, page=1)
 
     def without(self, dimension: str) -> View:
         """The view without one filter."""
-        return replace(self, where={name: values for name, values in self.where.items() if name != dimension})
+        where = {name: values for name, values in self.where.items() if name != dimension}
+        return replace(self, where=where, page=1)
 
 
 def explore_link(days: Days, *, by: str, where: Mapping[str, str] | None = None) -> str:
@@ -121,7 +126,7 @@ def read_view(query: Iterable[tuple[str, str]], *, default: Days, dimensions: Co
             where[dimension] = (*where.get(dimension, ()), wanted)
         elif name == "question":
             continue
-        elif name in ("from", "to", "by", "per", "vs", "basis", "mark", "sort", "rows"):
+        elif name in ("from", "to", "by", "per", "vs", "basis", "mark", "sort", "rows", "page"):
             known[name] = value
         elif name in dimensions and name not in TIME:
             where[name] = (*where.get(name, ()), *(part for part in value.split(",") if part))
@@ -137,6 +142,7 @@ def read_view(query: Iterable[tuple[str, str]], *, default: Days, dimensions: Co
         mark=_one_of("mark", known, MARKS, "stacked"),
         sort=known.get("sort", ""),
         rows=_rows(known),
+        page=page_number(known.get("page", "")),
         where={name: values for name, values in where.items() if values},
         unknown=tuple(unknown),
     )
