@@ -1,6 +1,6 @@
 """A server for a few seconds: the real one, started on a temporary folder with a configuration of its own.
 
-It is asked what any operator can ask, through the same commands, and nothing of it is left behind.
+Its ledger is read from disk as any other process reads it, and nothing of it is left behind.
 """
 
 from __future__ import annotations
@@ -10,18 +10,21 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
-from typing import Any
 
 from costweir.config.writing import toml_row
+from costweir.control import Control
+from costweir.control.keys import KeyWish
 from costweir.errors import Unreachable
+from costweir.guard.ledgers.reader import LedgerReader
 
 #: A table of the configuration file and its rows.
 Tables = Sequence[tuple[str, Mapping[str, object]]]
+LEDGER_FILE, CONTROL_FILE = "ledger.db", "control.db"
 _START_PATIENCE = 30.0
 _STOP_PATIENCE = 15.0
 _STEP = 0.02
@@ -34,29 +37,15 @@ class ThrowAway:
 
     folder: Path
     process: subprocess.Popen[bytes]
+    key: str
+    """A key of the gateway for the customer that was asked for."""
     gateway: str = ""
 
-    async def ask(self, *command: str) -> dict[str, Any]:
-        """The JSON answer of a command. Unreachable when it fails in another way than by a check (exit 5)."""
-        return (await self.run(*command))[1]
-
-    async def run(self, *command: str) -> tuple[int, dict[str, Any]]:
-        """Exit code and JSON answer of a command."""
-        process = await asyncio.create_subprocess_exec(
-            *_costweir(self.folder),
-            *command,
-            "--json",
-            env={},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-        said, complained = await process.communicate()
-        if process.returncode not in (0, 5):
-            raise Unreachable(
-                f"The throw-away server did not answer `{' '.join(command)}`: {_sentence(complained)}",
-                hint=f"Its log is {self.log}.",
-            )
-        return process.returncode, json.loads(said) if said.strip() else {}
+    @contextmanager
+    def ledger(self) -> Generator[LedgerReader]:
+        """The ledger as it is on disk."""
+        with LedgerReader(self.folder / LEDGER_FILE) as reader:
+            yield reader
 
     @property
     def log(self) -> Path:
@@ -79,7 +68,9 @@ class ThrowAway:
 
 
 @asynccontextmanager
-async def throw_away(inside: Path, head: Mapping[str, object], tables: Tables) -> AsyncGenerator[ThrowAway]:
+async def throw_away(
+    inside: Path, head: Mapping[str, object], tables: Tables, *, customer: str
+) -> AsyncGenerator[ThrowAway]:
     """Starts a server on a temporary folder in `inside` with the configuration given; ends and removes it after."""
     inside.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=inside, prefix="budget-test-") as name:
@@ -87,10 +78,12 @@ async def throw_away(inside: Path, head: Mapping[str, object], tables: Tables) -
         rows = [toml_row(table, row) for table, row in tables]
         plain = [f"{key} = {json.dumps(value)}\n" for key, value in head.items()]
         (folder / "costweir.toml").write_text("".join(plain) + "\n".join(rows), encoding="utf-8")
+        with Control.open(folder / CONTROL_FILE) as control:
+            key = control.keys.create(KeyWish(customer), by="budget test")[1]
         with (folder / "server.log").open("wb") as log:
             command = [*_costweir(folder), "--quiet", "up", *(f"{port}=0" for port in _PORTS)]
             process = subprocess.Popen(command, env={}, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
-        server = ThrowAway(folder, process)
+        server = ThrowAway(folder, process, key)
         try:
             await server.until_ready()
             yield server
@@ -112,10 +105,3 @@ def _costweir(folder: Path) -> list[str]:
     return [
         sys.executable, "-m", "costweir", "--config", str(folder / "costweir.toml"), "--data-dir", str(folder),
     ]  # fmt: skip
-
-
-def _sentence(complained: bytes) -> str:
-    try:
-        return str(json.loads(complained)["error"]["message"])
-    except (ValueError, KeyError, TypeError):
-        return complained.decode("utf-8", "replace").strip()[-300:] or "it said nothing"

@@ -7,13 +7,15 @@ ledger on trial.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from costweir.app.throwaway import Tables, ThrowAway, throw_away
+from costweir.app.throwaway import LEDGER_FILE, Tables, ThrowAway, throw_away
 from costweir.app.verdict import Books, Verdict
+from costweir.errors import UsageError
 from costweir.gateway.mock import Faults, MockProvider, Rates
 from costweir.gateway.mock.crowd import Errand, Tally, send_crowd, send_until_refused
 from costweir.guard.ledger import usd
@@ -29,6 +31,7 @@ _SETTLE_STEP = 0.2
 _FAULTY_PERCENT = 30
 _ABORTING_PERCENT = 30
 _LAST_DROPS = 200
+_MANY = 100_000_000
 #: Hears what is being done, how much of it is done, and how much there is (0 while unknown).
 Report = Callable[[str, int, int], None]
 
@@ -57,6 +60,11 @@ class Trial:
     ledger: str
 
 
+def billed_rates() -> dict[str, str]:
+    """What the provider charges: what the ledger is told."""
+    return RATES
+
+
 def try_weir(settings: Settings, plan: Plan, *, report: Report = lambda _what, _done, _all: None) -> Trial:
     """Runs a trial in a throw-away server. UsageError for an unknown fault, Unreachable when it does not start."""
     import uvloop
@@ -67,23 +75,28 @@ def try_weir(settings: Settings, plan: Plan, *, report: Report = lambda _what, _
 async def _try(settings: Settings, plan: Plan, report: Report) -> Trial:
     by_provider = tuple(name for name in plan.faults if name != "client_aborts")
     faults = Faults(by_provider, percent=_FAULTY_PERCENT, seed=plan.seed)
-    provider = MockProvider(rates={_NAME: Rates.usd(RATES)}, faults=faults, seed=plan.seed)
+    provider = MockProvider(rates={_NAME: Rates.usd(billed_rates())}, faults=faults, seed=plan.seed)
     report("starting a throw-away gateway", 0, 0)
     base_url = await provider.start() + "/v1"
     ledger = settings.ledger
-    head = {"ledger.url": ledger.url, "ledger.durability": ledger.durability}
+    if not ledger.url.startswith("sqlite:"):
+        raise UsageError(
+            "A trial needs a ledger that can be read from outside.",
+            hint="Set ledger.url to sqlite:ledger.db.",
+        )
+    head = {"ledger.url": f"sqlite:{LEDGER_FILE}", "ledger.durability": ledger.durability}
     try:
-        async with throw_away(settings.data_dir, head, _tables(plan, base_url)) as server:
+        async with throw_away(settings.data_dir, head, _tables(plan, base_url), customer=_NAME) as server:
             tally = await _send(server, plan, report)
             verdict = Verdict(
                 books=await _settled(server),
                 billed=provider.bill.total,
-                admitted=tally.sent - tally.blocked,
+                admitted=_admitted(server),
                 blocked=tally.blocked,
-                smallest_hold=_nano(tally.last),
+                smallest_hold=_needed(tally),
                 faults=plan.faults,
                 calls_billed=provider.bill.calls,
-                verified=(await server.run("ledger", "verify"))[0] == 0,
+                verified=await asyncio.to_thread(_rebuilds, server),
             )
     finally:
         await provider.close()
@@ -117,36 +130,44 @@ def _tables(plan: Plan, base_url: str) -> Tables:
 
 
 async def _send(server: ThrowAway, plan: Plan, report: Report) -> Tally:
-    """The crowd first; then one caller, until the smallest request of all is refused."""
-    key = str((await server.ask("key", "create", "--customer", _NAME))["key"])
+    """The crowd first; then one caller alone, until it is refused, and again with the smallest request of all."""
     aborts = _ABORTING_PERCENT if "client_aborts" in plan.faults else 0
     errand = Errand(
-        server.gateway, key, _NAME, plan.clients, plan.requests, seed=plan.seed, aborts_percent=aborts
-    )
+        server.gateway, server.key, _NAME, plan.clients, plan.requests, seed=plan.seed, aborts_percent=aborts,
+        headers={"x-costweir-feature": _NAME},
+    )  # fmt: skip
     tally = await send_crowd(errand, done=lambda done, every: report("calls", done, every))
     report("waiting for the last settlements", 0, 0)
-    await _settled(server)
-    alone = replace(
-        errand, clients=1, requests=_LAST_DROPS, aborts_percent=0, streams_percent=0, smallest=True
-    )
-    return tally.and_then(await send_until_refused(alone))
+    for smallest in (False, True):
+        await _settled(server)
+        alone = replace(errand, requests=_LAST_DROPS, aborts_percent=0, smallest=smallest)
+        tally = tally.and_then(await send_until_refused(alone))
+    return tally
 
 
 async def _settled(server: ThrowAway) -> Books:
     """The budget's books once no hold is open, or as they are when that takes too long."""
     deadline = monotonic() + _SETTLE_PATIENCE
     while True:
-        rows: list[dict[str, Any]] = (await server.ask("ledger", "balances"))["rows"]
-        told = next((row for row in rows if row["budget_id"] == _NAME), dict[str, Any]())
-        if not told.get("open_holds") or monotonic() > deadline:
-            break
+        with server.ledger() as ledger:
+            balance = next(row for row in ledger.balances() if row.budget_id == _NAME)
+            uncertain = len(ledger.attempts(state="UNCERTAIN", limit=1))
+        if not balance.open_holds or monotonic() > deadline:
+            return Books.of(balance, uncertain=uncertain)
         await asyncio.sleep(_SETTLE_STEP)
-    uncertain = (await server.ask("ledger", "attempts", "--state", "UNCERTAIN"))["rows"]
-    amounts = (_nano(told, name) for name in ("limit_usd", "settled_usd", "held_usd", "debt_usd"))
-    return Books(*amounts, uncertain=len(uncertain))
 
 
-def _nano(told: Mapping[str, Any] | None, name: str = "needed_usd") -> int:
-    from decimal import Decimal
+def _admitted(server: ThrowAway) -> int:
+    """Requests that the ledger let through; a caller that hung up does not know."""
+    with server.ledger() as ledger:
+        return len({row.request_id for row in ledger.attempts(limit=_MANY)})
 
-    return int(Decimal(str((told or {}).get(name) or 0)).scaleb(9))
+
+def _rebuilds(server: ThrowAway) -> bool:
+    with server.ledger() as ledger:
+        return not ledger.verify()
+
+
+def _needed(tally: Tally) -> int:
+    """Nano-dollars that the last refused call would have held."""
+    return int(Decimal(str((tally.last or {}).get("needed_usd") or 0)).scaleb(9))

@@ -81,7 +81,10 @@ class Verdict:
         """The verdict in one line."""
         bill, limit = usd(self.billed), usd(self.books.limit)
         if self.holds and self.overspend == 0:
-            return f"Held: the provider billed ${bill} of ${limit}, and the ledger accounts for all of it."
+            debt = f", ${usd(self.books.debt)} of it as debt" if self.books.debt else ""
+            return (
+                f"Held: the provider billed ${bill} of ${limit}, and the ledger accounts for all of it{debt}."
+            )
         if self.holds:
             broken = " and ".join(self.broken)
             return (

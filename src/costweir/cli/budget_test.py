@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from decimal import ROUND_FLOOR, Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
@@ -130,12 +131,23 @@ def _show(trial: Trial, plan: Plan) -> None:
     rows = [{"": name, "USD": value, " ": said} for name, value, said in _lines(trial)]
     show_table(rows, columns("", "USD", " "))
     if trial.tally.refusal is not None:
-        write("\nA refusal, as the caller sees it:\n")
-        write(json.dumps(trial.tally.refusal, indent=2) + "\n")
+        write(f"\nA refusal, as the caller sees it: HTTP {trial.tally.refusal_status}\n")
+        write(json.dumps(_shortened(trial.tally.refusal), indent=2) + "\n")
     mark = "✔" if verdict.holds else "✘"
     colour = "green" if verdict.holds else "red"
     line = f"{mark} {verdict.sentence}"
     write("\n" + (click.style(line, fg=colour, bold=True) if sys.stdout.isatty() else line) + "\n")
+
+
+def _shortened(refusal: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The refusal with one of its holders, which are up to ten."""
+    holders: list[object] = refusal["costweir"].get("holders") or []
+    if len(holders) < 2:
+        return refusal
+    return {
+        **refusal,
+        "costweir": {**refusal["costweir"], "holders": [holders[0], f"and {len(holders) - 1} more"]},
+    }
 
 
 def _lines(trial: Trial) -> list[tuple[str, object, str]]:

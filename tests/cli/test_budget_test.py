@@ -1,0 +1,99 @@
+"""`costweir budget test`: a real gateway and ledger against a provider with its own bill, in miniature."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from costweir.app import trial
+from costweir.cli.budget_test import budget_test
+from costweir.cli.frame import run
+
+FIELDS = {
+    "limit_usd", "provider_billed_usd", "settled_usd", "held_usd", "debt_usd", "overspend_usd", "admitted", "blocked",
+    "unused_usd", "smallest_hold_usd", "assumptions_broken", "ledger_equals_bill",
+}  # fmt: skip
+Try = Callable[..., tuple[int, dict[str, Any], str]]
+
+
+@pytest.fixture
+def attempt(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Try:
+    def call(*words: str) -> tuple[int, dict[str, Any], str]:
+        small = ["--clients", "40", "--requests", "200", "--limit-usd", "0.10"]
+        code = run(budget_test, [*small, "--data-dir", str(tmp_path / "data"), "--json", *words])
+        out, err = capfd.readouterr()
+        return code, json.loads(out) if out else {}, err
+
+    return call
+
+
+def test_a_budget_holds_and_nothing_is_left_behind(attempt: Try, tmp_path: Path) -> None:
+    code, told, _ = attempt("--seed", "5")
+    assert code == 0
+    assert set(told) >= FIELDS
+    amount = {name: Decimal(value) for name, value in told.items() if name.endswith("_usd")}
+    assert amount["overspend_usd"] == 0
+    assert amount["provider_billed_usd"] == amount["settled_usd"] > Decimal("0.09")
+    assert told["ledger_equals_bill"] is True
+    assert told["admitted"] > 0 < told["blocked"]
+    assert 0 <= amount["unused_usd"] < amount["smallest_hold_usd"]
+    assert told["assumptions_broken"] == []
+    assert list((tmp_path / "data").iterdir()) == []
+
+
+def test_callers_that_leave_and_answers_without_usage_are_charged(attempt: Try) -> None:
+    code, told, _ = attempt("--fault", "omits_usage", "--fault", "client_aborts", "--fault", "bills_then_5xx")
+    assert code == 0
+    assert Decimal(told["provider_billed_usd"]) < Decimal(told["settled_usd"]) <= Decimal(told["limit_usd"])
+    assert told["uncertain_attempts"]
+
+
+def test_a_broken_assumption_is_debt_and_named(attempt: Try) -> None:
+    code, told, _ = attempt("--fault", "ignores_max_tokens")
+    assert code == 0
+    assert told["assumptions_broken"] == ["ignores_max_tokens"]
+    assert Decimal(told["debt_usd"]) > 0
+    assert Decimal(told["overspend_usd"]) <= Decimal(told["debt_usd"])
+
+
+def test_a_bill_that_the_ledger_does_not_know_fails(attempt: Try, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trial, "billed_rates", lambda: {**trial.RATES, "output": "30.00"})
+    code, told, err = attempt()
+    assert code == 5
+    assert told["ledger_equals_bill"] is False
+    assert "Overspent" in err or "Drift" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--fault", "omit_usage"], "'omit_usage' is not a fault"),
+        (["--limit-usd", "0"], "is not a limit"),
+        (["--limit-usd", "nan"], "is not a limit"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(attempt: Try, words: list[str], said: str) -> None:
+    code, _, err = attempt(*words)
+    assert code == 2
+    assert said in err
+
+
+def test_a_customer_without_a_plan_needs_a_limit(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert run(budget_test, ["nobody", "--data-dir", str(tmp_path)]) == 2
+    assert "has no plan with a budget" in capfd.readouterr().err
+
+
+def test_people_see_a_table_a_refusal_and_one_verdict(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--clients", "20", "--requests", "100", "--limit-usd", "0.05", "--data-dir", str(tmp_path)]
+    assert run(budget_test, words) == 0
+    out = capfd.readouterr().out
+    assert "as the caller sees it: HTTP 402" in out
+    assert '"code": "budget_exceeded"' in out
+    assert out.splitlines()[-1].startswith("✔ Held: the provider billed $0.0")
