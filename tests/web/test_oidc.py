@@ -324,6 +324,14 @@ def by_the_public_key(claims: dict[str, Any], header: dict[str, Any]) -> str:
     return f"{text}.{base64.urlsafe_b64encode(mac).rstrip(b'=').decode()}"
 
 
+def of_many_algorithms(claims: dict[str, Any], header: dict[str, Any]) -> str:
+    """A header that names a list is no header."""
+    import base64
+
+    head = base64.urlsafe_b64encode(json.dumps({**header, "alg": ["RS256"]}).encode()).rstrip(b"=").decode()
+    return f"{head}.{jwt.encode(claims, key('key-1'), 'RS256').partition('.')[2]}"
+
+
 def by_another_key(claims: dict[str, Any], header: dict[str, Any]) -> str:
     return jwt.encode(claims, key("stranger"), "RS256", header)
 
@@ -346,6 +354,7 @@ def in_the_future() -> int:
     [
         (unsigned, "not signed with a key"),
         (by_the_public_key, "not signed with a key"),
+        (of_many_algorithms, "not signed with a key"),
         (by_another_key, "signature is wrong"),
         (by_a_key_of_its_own, "is not published"),
         (lambda _claims, _header: "no.token", "not whole"),
@@ -402,8 +411,9 @@ def test_a_reply_to_a_login_that_was_not_begun_here_is_refused(browser: Browser,
     refused = victim.get(back)
     assert (refused.status, "not begun in this browser" in refused.text) == (403, True)
     assert victim.me()["code"] == "unauthenticated"
-    wrong = attacker.get(back.replace("state=", "state=0"))
-    assert wrong.status == 403
+    state = parse_qs(urlsplit(back).query)["state"][0]
+    for other in (f"0{state}", f"{state[:8]}{'0' * 56}", state[:8], ""):
+        assert attacker.get(back.replace(f"state={state}", f"state={other}")).status == 403
     # The right browser may still finish it, once.
     assert attacker.get(back).status == 303
     again = attacker.get(back)
