@@ -135,7 +135,7 @@ def site(
             office=office,
         )  # fmt: skip
         app = Access(
-            create_app(desk, routes=routes), keys=Keys(ADMIN), open_reading=open_reading, tokens=office.token,
+            create_app(desk, routes=routes, office=office), keys=Keys(ADMIN), open_reading=open_reading, tokens=office.token,
             limits=limits,
         )  # fmt: skip
         with running(app) as url:

@@ -175,6 +175,10 @@ def _unknown(facts: Sequence[Fact]) -> dict[str, Cell]:
     return {"lines": len(facts), "last_day": max(str(fact["day"]) for fact in facts), "quantity": "12"}
 
 
+#: What a mapping matches a line by, which here is what stands on the bill.
+LINES = {"line_service": "service", "line_text": "usage_type", "line_unit": "unit"}
+
+
 @dataclass
 class FakeDesk:
     """Implements `costweir.web.desk.Desk`. `broken` questions raise; `asked` keeps every request."""
@@ -202,7 +206,7 @@ class FakeDesk:
         if request.question in self.broken:
             raise self.broken[request.question]
         for name in (*request.by, *request.where):
-            if name not in (*DIMENSIONS, "source", "account", "usage_type", "unit"):
+            if name not in (*DIMENSIONS, "source", "account", "usage_type", "unit", *LINES):
                 raise UsageError(
                     f"{name!r} is not a dimension.", hint=f"Valid here: {', '.join(DIMENSIONS)}."
                 )
@@ -311,7 +315,7 @@ def _answer(request: Request, facts: list[Fact], by: Sequence[str], measure: Mea
     basis = request.basis or "billed"
     groups: dict[tuple[str, ...], list[Fact]] = {}
     for fact in facts:
-        groups.setdefault(tuple(str(fact[name]) for name in by), []).append(fact)
+        groups.setdefault(tuple(str(fact[LINES.get(name, name)]) for name in by), []).append(fact)
     total = _sum(facts)
     rows: list[dict[str, Cell]] = []
     for key, group in groups.items():

@@ -42,6 +42,13 @@ SETTINGS = (
 )
 
 
+class NoMappings:
+    """Nothing is mapped by hand."""
+
+    def listed(self) -> Sequence[Mapping[str, object]]:
+        return []
+
+
 class FakeOffice:
     """Implements `costweir.web.office.Office`. Plan `tier_3` and its customers come from the configuration file."""
 
@@ -55,6 +62,10 @@ class FakeOffice:
                 self.control.add(Plan(name, title, price, budget, origin=_origin(name)))
             for name, title, plan in customers:
                 self.control.add(Customer(name, title, plan, "2025-01-01", _origin(plan)))
+
+    @property
+    def mappings(self) -> NoMappings:
+        return NoMappings()
 
     def close(self) -> None:
         self.control.close()

@@ -583,7 +583,8 @@ def test_a_text_on_a_bill_cannot_leave_its_place_in_the_mapping(serve: Serve, tm
             if request.question != "unknown_skus":
                 return answer
             return replace(
-                answer, rows=({**answer.rows[0], "usage_type": nasty, "service": nasty, "unit": nasty},)
+                answer,
+                rows=({**answer.rows[0], "line_text": nasty, "line_service": nasty, "line_unit": nasty},),
             )
 
     with serve(Nasty()) as address:
