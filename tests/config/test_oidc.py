@@ -45,7 +45,8 @@ def test_the_redirect_address_is_the_public_one_and_never_guessed(tmp_path: Path
     ("change", "said"),
     [
         ({"issuer": "http://id.example.com"}, "https://"),
-        ({"issuer": "https://me:secret@id.example.com"}, "no user"),
+        ({"issuer": "https://me@id.example.com"}, "no user"),
+        ({"issuer": "https://me:secret@id.example.com"}, "has a password in it"),
         ({"public_url": "http://costs.example.com"}, "https://"),
         ({"public_url": "https://costs.example.com/costs"}, "no path"),
         ({"scopes": '["profile"]'}, "openid"),

@@ -8,12 +8,13 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 from pydantic import BaseModel, SecretStr, ValidationError
 
-from costweir.config.environment import from_environment, section_type, variable_of
+from costweir.config.environment import from_environment, scalar_keys, section_type, variable_of
 from costweir.config.problems import Problem, nearest
+from costweir.config.secrets import named_secret, plain_secrets, way_of
 from costweir.config.settings import Settings
 from costweir.errors import ConfigError
 
@@ -178,9 +179,17 @@ def _read_file(draft: _Draft, file: Path) -> None:
             draft.origins |= {f"{key}.{name}": f"file {place}" for name in names}
         else:
             draft.origins[key] = f"file {place}"
+    _refuse_secrets(draft, place)
     if isinstance(draft.values.get("data_dir"), str):
         given = Path(draft.values["data_dir"]).expanduser()
         draft.values["data_dir"] = str(file.parent.absolute() / given)
+
+
+def _refuse_secrets(draft: _Draft, place: str) -> None:
+    secret = frozenset(key for key, annotation in scalar_keys().items() if SecretStr in get_args(annotation))
+    for loc, text in plain_secrets(draft.values, secret):
+        line = _line(draft.text, loc)
+        draft.problems.append(Problem(place, _dotted(loc), text, line=line, way=way_of(str(loc[-1]))))
 
 
 def _annotation(key: str) -> object:
@@ -193,7 +202,9 @@ def _validate(draft: _Draft) -> Settings | None:
         return Settings.model_validate(draft.values)
     except ValidationError as error:
         for item in error.errors(include_url=False, include_context=False, include_input=False):
-            draft.problems.append(_problem(draft, item["type"], item["loc"], item["msg"]))
+            problem = _problem(draft, item["type"], item["loc"], item["msg"])
+            if all(problem.key != told.key for told in draft.problems if told.way):
+                draft.problems.append(problem)
         return None
 
 
@@ -212,6 +223,11 @@ def _problem(draft: _Draft, kind: str, loc: Sequence[int | str], message: str) -
         place = place or str(draft.file or "settings")
         line = _line(draft.text, loc)
     if kind == "extra_forbidden":
+        if named_secret(str(loc[-1])):
+            way = way_of(str(loc[-1]))
+            return Problem(
+                place, key, "is not a setting, and a secret is not kept in this file", line=line, way=way
+            )
         siblings = _valid_keys(loc[:-1])
         near = nearest(str(loc[-1]), siblings)
         return Problem(

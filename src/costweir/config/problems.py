@@ -17,6 +17,8 @@ class Problem:
     text: str
     line: int = 0
     nearest: str = ""
+    way: str = ""
+    """What to do, where it is more than choosing another key."""
 
     @property
     def sentence(self) -> str:
@@ -27,6 +29,8 @@ class Problem:
     @property
     def hint(self) -> str:
         """What to do about it."""
+        if self.way:
+            return self.way
         if self.nearest:
             return f"Did you mean {self.nearest}?"
         return "docs/configuration.md lists every setting; `costweir config validate` checks them all."
