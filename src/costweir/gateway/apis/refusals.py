@@ -45,9 +45,9 @@ def refusal_reply(form: Format, refusal: Refusal, why_url: str) -> Written:
         "budget_id": refusal.budget_id or None,
         "scope": dict(refusal.scope),
         "limit_usd": None if refusal.limit is None else usd(refusal.limit),
-        "settled_usd": usd(refusal.settled),
-        "held_usd": usd(refusal.held),
-        "needed_usd": usd(refusal.needed),
+        "settled_usd": usd(refusal.settled) if refusal.budget_id else None,
+        "held_usd": usd(refusal.held) if refusal.budget_id else None,
+        "needed_usd": usd(refusal.needed) if refusal.needed else None,
         "resets_at": _instant(refusal.resets_at),
         "why_url": why_url or None,
         "holders": [

@@ -21,6 +21,7 @@ _DAY = 86_400
 #: Output tokens that a request without a cap is expected to have, for limits of tokens per minute.
 _EXPECTED_OUTPUT = 1_024
 _REMEMBERED = 256
+_NO_MODEL = ("model",)
 #: Nano-dollars that a ledger's column holds with room for a sum: four billion dollars.
 _LARGEST = 1 << 62
 _WRITES = {"": (), "5m": ("cache_write",), "1h": ("cache_write", "cache_write_1h")}
@@ -56,13 +57,10 @@ class Bound(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 
     @property
     def why(self) -> str:
-        """One sentence on what has no price or no bound; empty when both are there."""
+        """What has no price or no bound, as a sentence for the caller; empty when the model is all there is to say."""
         if self.unpriced:
-            what = "no price" if self.unpriced == ("model",) else f"no price for {', '.join(self.unpriced)}"
-            return f"Model {self.model} has {what}."
-        if self.problems:
-            return f"The cost of this request has no bound: {'; '.join(self.problems)}."
-        return ""
+            return "" if self.unpriced == _NO_MODEL else f"There is no price for {', '.join(self.unpriced)}."
+        return f"The cause: {'; '.join(self.problems)}." if self.problems else ""
 
     def candidate(self) -> Candidate:
         """The bound as the ledger takes it."""
@@ -162,7 +160,7 @@ def _unit(shape: Shape, terms: ModelTerms, day: date, count: int) -> _Unit:
     found = terms.units.get(key)
     if not isinstance(found, _Unit):
         rates = terms.tariff.worst(on=day, tiers=shape.tiers, context=count)
-        found = _Unit(missing=("model",)) if rates is None else _unit_of(shape, rates)
+        found = _Unit(missing=_NO_MODEL) if rates is None else _unit_of(shape, rates)
         if len(terms.units) >= _REMEMBERED:
             terms.units.clear()
         terms.units[key] = found
