@@ -317,3 +317,23 @@ def test_no_body_does_more_than_fail(body: dict[str, Any], content: Any) -> None
                 read(form, json.dumps(given_body).encode())
             except UsageError:
                 continue
+
+
+keys = st.sampled_from(["a", '"', "\\", '\\"', '\\\\"', "é", "{", "\u2028", "b"])
+
+
+@given(
+    body=st.recursive(
+        st.none() | st.integers() | keys, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys, inner)
+    ),
+    ascii_only=st.booleans(), indent=st.none() | st.just(2), twice=st.booleans(),
+)  # fmt: skip
+@settings(max_examples=400, deadline=None)
+def test_a_key_that_stands_twice_is_found_however_the_body_is_written(
+    body: Any, ascii_only: bool, indent: int | None, twice: bool
+) -> None:
+    metadata = json.dumps(body, ensure_ascii=ascii_only, indent=indent)
+    again = ', "user": "\\"x\\\\"' if twice else ""
+    raw_body = f'{{"model": "m", "messages": [], "tools": [], "user": "y", "metadata": {metadata}{again}}}'
+
+    assert ("user is there twice" in read("openai.chat", raw_body.encode()).problems) == twice
