@@ -39,6 +39,7 @@ PAGES = {
     "unknown": "/settings/unknown",
     "views": "/explore/views",
     "settings": "/settings/all",
+    "first steps": "/settings/start",
     "customer list": "/settings/customers",
     "plan list": "/settings/plans",
     "edit a customer": "/settings/customers/edit?id=alder",

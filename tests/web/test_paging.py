@@ -125,6 +125,9 @@ def test_the_chart_names_the_same_members_on_every_page(address: str) -> None:
         for number in (1, 4)
     ]
     assert names[0] == names[1]
+    first, last = Reply(path).text, Reply(f"{path}&page=4").text
+    assert 'class="legend"><a' not in first
+    assert 'class="legend"><a' in last
 
 
 def test_a_drill_down_a_sort_or_a_filter_starts_at_the_first_page(address: str) -> None:

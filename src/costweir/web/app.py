@@ -35,6 +35,7 @@ from costweir.web.pages import (
     prices,
     settings,
     sources,
+    start,
     unknown,
     views,
 )
@@ -77,6 +78,7 @@ def create_app(
         *prices.routes(kit),
         *unknown.routes(kit),
         *settings.routes(kit),
+        *start.routes(kit),
         *directory.routes(kit),
         *entry.routes(kit),
         *importer.routes(kit),

@@ -21,8 +21,6 @@ _MAKERS = (
     ("gcp", ("gemini", "gemma", "imagen", "veo", "textembedding", "palm")),
     ("aws", ("nova", "titan", "amazon")),
 )
-#: Pixels above a plot that has dots; the plot is lower by them, so that nothing moves when it is drawn.
-_DOT_ROOM = 22
 _SLOTS = ("1", "2", "3", "4", "5", "6")
 
 
@@ -120,7 +118,7 @@ def over_time(
     titled = zip(keys, series, strict=True)
     spec: Spec = {
         "description": frame.description, "width": "container",
-        "height": frame.height - (_DOT_ROOM if frame.dots else 0),
+        "height": frame.height,
         "data": {"values": _rows(frame, series, before, mark)},
         "usermeta": {"series": [{"key": key, "href": one.href} for key, one in titled], "mark": mark},
     }  # fmt: skip

@@ -21,7 +21,7 @@ from costweir.web import format as fmt
 from costweir.web.pages.explore_table import Part, explore_table, ordered_members
 from costweir.web.pages.marks import Subject, read_marks
 from costweir.web.pages.paging import Span, span
-from costweir.web.pages.series import Meaning, align, buckets, named_members, provisional, stack
+from costweir.web.pages.series import Meaning, Stack, align, buckets, named_members, provisional, stack
 from costweir.web.pages.shell import (
     Frame,
     Kit,
@@ -148,6 +148,7 @@ def _draw(kit: Kit, request: Request, asked: Asked, *, now: Now) -> Drawn:
     context = {
         "chart": chart,
         "annotated": marks,
+        "keys": _keys(asked, stacked),
         "finding": _finding(asked, stacked.totals, time.labels),
         "table": table,
         "hatched": view.mark != "lines" and any(one.provisional for one in stacked.series),
@@ -155,6 +156,14 @@ def _draw(kit: Kit, request: Request, asked: Asked, *, now: Now) -> Drawn:
         "sources": known,
     }
     return Drawn(table, context)
+
+
+def _keys(asked: Asked, stacked: Stack) -> list[tuple[str, str, str]]:
+    """A legend of its own where the table, which else is the legend, is at another page or in another order."""
+    listed = {name for name, _ in asked.parts.named}
+    if all(name in listed for name, _ in asked.few.named):
+        return []
+    return [(one.label, one.token, one.href) for one in stacked.series]
 
 
 def _dimensions(kit: Kit) -> tuple[str, ...]:

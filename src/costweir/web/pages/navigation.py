@@ -60,6 +60,7 @@ SECTIONS = (
         Place("prices", "Prices", "/settings/prices", "p", "price book rates"),
         Place("unknown", "Unknown SKUs", "/settings/unknown", "", "mapping"),
         Place("directory", "Customers & plans", "/settings/customers", "d", "edit import revenue budget"),
+        Place("start", "First steps", "/settings/start", "", "wizard begin setup onboarding"),
         Place("all", "All settings", "/settings/all", "", "configuration environment keyboard shortcuts theme"),
     )),
 )  # fmt: skip
