@@ -319,6 +319,13 @@ def test_no_body_does_more_than_fail(body: dict[str, Any], content: Any) -> None
                 continue
 
 
+def test_a_number_that_is_written_shorter_does_not_hide_a_key() -> None:
+    """Read and written again, 1e9 takes the room of the key that was lost."""
+    body = b'{"model":"m","messages":[],"tools":[],"user":"abc","user":"abc","metadata":[1e9,1e9,1e9]}'
+
+    assert "user is there twice" in read("openai.chat", body).problems
+
+
 keys = st.sampled_from(["a", '"', "\\", '\\"', '\\\\"', "é", "{", "\u2028", "b"])
 
 
