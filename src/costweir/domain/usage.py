@@ -6,7 +6,9 @@ On the wire providers report inclusive totals (`prompt_tokens` holds the cached 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Callable
+from dataclasses import dataclass
+from operator import attrgetter
 from typing import TypedDict, Unpack
 
 #: Token buckets on the input side. Their sum is the context that long-context prices are decided by.
@@ -23,6 +25,11 @@ COUNT_BUCKETS = (
 )  # fmt: skip
 #: Every bucket that a rate can be given for.
 BUCKETS = INPUT_BUCKETS + OUTPUT_BUCKETS + COUNT_BUCKETS
+
+# Every call of the gateway reads all buckets several times; a loop of getattr would cost as much as all its JSON.
+_counts: Callable[[object], tuple[int, ...]] = attrgetter(*BUCKETS)
+_inputs: Callable[[object], tuple[int, ...]] = attrgetter(*INPUT_BUCKETS)
+_outputs: Callable[[object], tuple[int, ...]] = attrgetter(*OUTPUT_BUCKETS)
 
 
 class InclusiveTotals(TypedDict, total=False):
@@ -83,9 +90,10 @@ class Usage:
     storage_search: int = 0
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            if getattr(self, field.name) < 0:
-                raise ValueError(f"usage cannot be negative: {field.name} is {getattr(self, field.name)}")
+        counts = _counts(self)
+        if min(counts) < 0:
+            name, count = next(pair for pair in zip(BUCKETS, counts, strict=True) if pair[1] < 0)
+            raise ValueError(f"usage cannot be negative: {name} is {count}")
 
     @classmethod
     def from_inclusive(cls, **totals: Unpack[InclusiveTotals]) -> Usage:
@@ -115,14 +123,14 @@ class Usage:
 
     def used(self) -> dict[str, int]:
         """The buckets that are not zero, in the order of `BUCKETS`."""
-        return {name: count for name in BUCKETS if (count := getattr(self, name))}
+        return {name: count for name, count in zip(BUCKETS, _counts(self), strict=True) if count}
 
     @property
     def context_tokens(self) -> int:
         """All input-side tokens, cached ones included: what long-context thresholds compare with."""
-        return sum(getattr(self, name) for name in INPUT_BUCKETS)
+        return sum(_inputs(self))
 
     @property
     def total(self) -> int:
         """All tokens of both sides; things that are not tokens do not count."""
-        return self.context_tokens + sum(getattr(self, name) for name in OUTPUT_BUCKETS)
+        return sum(_inputs(self)) + sum(_outputs(self))

@@ -93,14 +93,14 @@ class Door:
         return patterns is None or any(fnmatchcase(name, pattern) for pattern in patterns)
 
     def stand_ins(self, call: Call, names: tuple[str, ...]) -> list[Served]:
-        """The declared models among `names` that may serve a call in place of the one asked for."""
+        """The declared models among `names` that may serve a call in place of the one asked for, and can."""
         if not names:
             return []
         key, customer = call.key, call.subject.customer
         return [
             model
             for model in self.roster.stand_ins(names, call.exchange.route.family)
-            if model is not call.asked and self.may_use(model.id, key, customer)
+            if model is not call.asked and model.suits(call.shape) and self.may_use(model.id, key, customer)
         ]
 
     def _shape(self, exchange: Exchange, raw: bytes) -> Shape:

@@ -83,7 +83,7 @@ class Attempt:
         """Settles what a reply states; without usage, or without a price for it, the hold is charged."""
         usage, cost = reply.usage, None
         if usage is not None:
-            cost = cost_of(usage, self.model.terms, on=self.call.at, tier=reply.tier)
+            cost = cost_of(usage, self.model.terms, on=self.call.at, tier=reply.tier, routing=reply.routing)
             self._count(usage.used())
         if cost is None:
             return self.charge(ending)
@@ -115,6 +115,7 @@ class Attempt:
             "operation": call.exchange.route.operation, "request_model": call.asked.id,
             "response_model": ending.response_model or self.model.upstream, "outcome": ending.outcome,
             "duration_ms": ending.micros // 1_000,
+            "hold": [self.bound.fixed, self.hold.cap, self.bound.output_rate],
         }  # fmt: skip
         if self.model is not call.asked:
             facts["degraded_from"] = call.asked.id

@@ -70,7 +70,9 @@ class WeirProtocol(HttpToolsProtocol):
     def on_url(self, url: bytes) -> None:
         """A piece of its address."""
         self.url += url
-        self._measure(len(url))
+        self._head_size += len(url)
+        if self._head_size > self.caps.head:
+            self._head_too_large()
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """One of its headers."""
@@ -78,7 +80,9 @@ class WeirProtocol(HttpToolsProtocol):
         if name == b"expect" and value.lower() == b"100-continue":
             self.expect_100_continue = True
         self.headers.append((name, value))
-        self._measure(len(name) + len(value))
+        self._head_size += len(name) + len(value)
+        if self._head_size > self.caps.head:
+            self._head_too_large()
 
     def on_headers_complete(self) -> None:
         """Its head is complete: a metered route is taken here, the rest is uvicorn's."""
@@ -185,9 +189,8 @@ class WeirProtocol(HttpToolsProtocol):
         self.scope["headers"] = headers
         super().on_headers_complete()
 
-    def _measure(self, size: int) -> None:
-        self._head_size += size
-        if self._head_size > self.caps.head and not self._deaf:
+    def _head_too_large(self) -> None:
+        if not self._deaf:
             self._deaf = True
             self.transport.write(
                 b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"

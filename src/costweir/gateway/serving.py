@@ -117,7 +117,7 @@ class Serving:
             await self._unbilled(call)
             return
         model: Served | None = call.asked
-        rest = [other for other in self.door.stand_ins(call, call.asked.fallback) if other.suits(call.shape)]
+        rest = self.door.stand_ins(call, call.asked.fallback)
         retries = model.link.retries
         failed: Failed | None = None
         while model is not None:
@@ -154,16 +154,15 @@ class Serving:
         """The model and its stand-ins that can do what the request needs, each with its worst case."""
         models, bounds = [model], [plan(call.shape, model.terms)]
         for other in self.door.stand_ins(call, model.degrade_to):
-            if not other.link.breaker.is_open and other.suits(call.shape):
+            if not other.link.breaker.is_open:
                 models.append(other)
                 bounds.append(plan(call.shape, other.terms))
         return models, bounds
 
     async def _hold(self, call: Call, models: list[Served], bounds: list[Bound]) -> Hold | None:
         """Room for one attempt; None after the refusal was written."""
-        ask = Ask(
-            call.id, call.subject, tuple(bound.candidate() for bound in bounds), call.identity.no_degrade
-        )
+        candidates = (bounds[0].candidate(), *[bound.candidate() for bound in bounds[1:]])
+        ask = Ask(call.id, call.subject, candidates, call.identity.no_degrade)
         began = perf_counter()
         answer = await self.ledger.reserve(ask, send=True)
         while (

@@ -31,19 +31,24 @@ def cut(body: bytes) -> Pieces:
 
 def join(pieces: Pieces, changes: Mapping[str, object]) -> bytes:
     """The object with some members set; one that is set to None is left out, a new one stands at the end."""
-    out = [b"%b:%b" % (_name(name), raw) for name, raw in pieces.items() if name not in changes]
-    out += [b"%b:%b" % (_name(name), _text(value)) for name, value in changes.items() if value is not None]
-    return b"{%b}" % b",".join(out)
+    out: list[bytes | msgspec.Raw] = []
+    for name, raw in pieces.items():
+        if name not in changes:
+            out += (b"," if out else b"{", _name(name), raw)
+    for name, value in changes.items():
+        if value is not None:
+            out += (b"," if out else b"{", _name(name), _text(value))
+    return b"".join(out) + b"}" if out else b"{}"
 
 
 _NAMES: dict[str, bytes] = {}
 
 
 def _name(name: str) -> bytes:
-    """A member's name as JSON; the few that requests have are kept."""
+    """A member's name as JSON, with its colon; the few that requests have are kept."""
     found = _NAMES.get(name)
     if found is None:
-        found = _text(name)
+        found = _text(name) + b":"
         if len(_NAMES) < 256 and len(name) < 64:
             _NAMES[name] = found
     return found
