@@ -208,6 +208,17 @@ def test_the_cap_stands_in_every_field_that_the_server_may_read(
 
 def test_a_message_has_one_cap_field() -> None:
     assert plan(message(), terms("claude-opus-5", "anthropic")).cap_fields == ("max_tokens",)
+    assert plan(message(), terms("big", "mock")).cap_fields == ("max_tokens",)
+
+
+def test_a_model_that_searches_by_itself_has_no_bound() -> None:
+    assert "searches the web by itself" in plan(chat(), terms("gpt-4o-search-preview")).why
+
+
+def test_a_server_that_may_write_a_preamble_is_held_for_it() -> None:
+    here, there = terms("big"), terms("big", url="http://127.0.0.1:9100/v1")
+
+    assert plan(chat(), there, on=DAY).fixed == plan(chat(), here, on=DAY).fixed + 256 * 3_750
 
 
 def test_choices_multiply_the_output() -> None:

@@ -146,10 +146,14 @@ def test_an_image_counts_as_an_image_and_not_by_its_bytes() -> None:
     assert shape.needs == {"images"}
 
 
-def test_low_detail_is_read() -> None:
-    part = {"type": "image_url", "image_url": {"url": "https://x/y.png", "detail": "low"}}
+@pytest.mark.parametrize(
+    ("detail", "kind"),
+    [("low", "image_low"), ("high", "image_high"), ("original", "image"), ("auto", "image")],
+)
+def test_the_detail_of_an_image_is_read(detail: str, kind: str) -> None:
+    part = {"type": "image_url", "image_url": {"url": "https://x/y.png", "detail": detail}}
 
-    assert chat(messages=said(part)).media == ("image_low",)
+    assert chat(messages=said(part)).media == (kind,)
 
 
 @pytest.mark.parametrize(

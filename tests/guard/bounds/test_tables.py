@@ -96,7 +96,7 @@ def test_every_cost_that_a_provider_adds_by_itself_is_a_constant_with_its_eviden
     assert all(row["tokens"] == 0 or row["evidence"] for row in raw.values())
 
 
-@pytest.mark.parametrize("section", ["outputs", "images", "hosts"])
+@pytest.mark.parametrize("section", ["outputs", "images", "hosts", "searches"])
 def test_what_is_known_of_models_and_hosts_has_its_evidence(section: str) -> None:
     found = document("models")[section]
 
@@ -104,13 +104,16 @@ def test_what_is_known_of_models_and_hosts_has_its_evidence(section: str) -> Non
 
 
 @pytest.mark.parametrize(
-    ("model", "output", "image"),
+    ("model", "output", "low", "high", "other"),
     [
-        ("gpt-4o", 16_384, (85, 1_445)), ("gpt-4o-mini", 16_384, (2_833, 48_169)), ("o3", 100_000, (75, 1_275)),
-        ("claude-sonnet-4-5", 64_000, (1_700, 1_700)), ("claude-opus-5", 128_000, None), ("gpt-6-sol", 128_000, None),
-        ("house-model", 0, None),
+        ("gpt-4o", 16_384, 85, 1_445, 1_445), ("gpt-4o-mini", 16_384, 2_833, 48_169, 48_169),
+        ("o3", 100_000, 75, 1_275, 1_275), ("claude-sonnet-4-5", 64_000, 1_700, 1_700, 1_700),
+        ("claude-opus-5-5", 128_000, 5_000, 5_000, 5_000), ("gpt-6-sol", 128_000, 3_000, 3_000, None),
+        ("gpt-5.4", 128_000, None, None, None), ("house-model", 0, None, None, None),
     ],
 )  # fmt: skip
-def test_known_limits(model: str, output: int, image: tuple[int, int] | None) -> None:
+def test_known_limits(model: str, output: int, low: int | None, high: int | None, other: int | None) -> None:
+    images = known().images_of(model)
+
     assert known().output_of(model) == output
-    assert known().images_of(model) == image
+    assert (images.get("image_low"), images.get("image_high"), images.get("image")) == (low, high, other)

@@ -28,8 +28,8 @@ _WRITES = {"": (), "5m": ("cache_write",), "1h": ("cache_write", "cache_write_1h
 _OUTPUT = ("output", "reasoning", "output_citation")
 #: The bucket that a medium may be billed as, besides text.
 _BILLED_AS: Mapping[Media, str] = {
-    "image": "input_image", "image_low": "input_image", "audio": "input_audio", "stored_audio": "input_audio",
-    "video": "input_video", "file": "input_image", "fetched": "input_image",
+    "image": "input_image", "image_low": "input_image", "image_high": "input_image", "audio": "input_audio",
+    "stored_audio": "input_audio", "video": "input_video", "file": "input_image", "fetched": "input_image",
 }  # fmt: skip
 
 
@@ -72,7 +72,7 @@ class Bound(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 
 def plan(shape: Shape, terms: ModelTerms, *, on: date | None = None) -> Bound:
     """Bounds a request for one model at the prices of a day and the next; today when none is given."""
-    problems = list(shape.problems)
+    problems = [*shape.problems, *([f"{terms.model} {terms.problem}"] if terms.problem else [])]
     count = _input_tokens(shape, terms, problems)
     cap, floor = _cap(shape, terms, problems)
     rounds = 1 + shape.rounds
@@ -97,7 +97,7 @@ def plan(shape: Shape, terms: ModelTerms, *, on: date | None = None) -> Bound:
         cap=cap,
         floor=floor,
         tokens=shape.estimate + min(cap, shape.cap or _EXPECTED_OUTPUT) * shape.choices,
-        cap_fields=_cap_fields(terms.caps, shape.cap_fields) if cap else (),
+        cap_fields=_cap_fields(shape.format, terms.caps, shape.cap_fields) if cap else (),
         price_version=unit.version,
         problems=tuple(problems),
         unpriced=unit.missing,
@@ -107,8 +107,8 @@ def plan(shape: Shape, terms: ModelTerms, *, on: date | None = None) -> Bound:
 def _input_tokens(shape: Shape, terms: ModelTerms, problems: list[str]) -> int:
     """The most input tokens of one round: those of text and media, never more than the context holds."""
     context = max(terms.context, shape.context) if terms.context else 0
-    count = shape.text + (growth_of(shape.raw) if terms.rewrites else 0)
-    unbounded = [kind for kind in shape.media if not kind.startswith("image") or terms.images is None]
+    count = shape.text + terms.preamble + (growth_of(shape.raw) if terms.rewrites else 0)
+    unbounded = [kind for kind in shape.media if kind not in terms.images]
     if unbounded or shape.rounds:
         if not context:
             what = unbounded[0] if unbounded else "a server tool"
@@ -116,9 +116,7 @@ def _input_tokens(shape: Shape, terms: ModelTerms, problems: list[str]) -> int:
                 f"{what} is bounded by the context window only, and that of {terms.model} is not known"
             )
         return max(context, 1)
-    if shape.media and terms.images is not None:
-        low, high = terms.images
-        count += sum(low if kind == "image_low" else high for kind in shape.media)
+    count += sum(terms.images[kind] for kind in shape.media)
     return min(count, context) if context else count
 
 
@@ -194,7 +192,9 @@ def _highest(rates: Rates, names: Iterable[str], missing: list[str]) -> int:
 
 
 @lru_cache(maxsize=256)
-def _cap_fields(first: tuple[str, ...], more: tuple[str, ...]) -> tuple[str, ...]:
+def _cap_fields(form: str, first: tuple[str, ...], more: tuple[str, ...]) -> tuple[str, ...]:
+    if form == "anthropic.messages":
+        return ("max_tokens",)
     return tuple(dict.fromkeys((*first, *more)))
 
 

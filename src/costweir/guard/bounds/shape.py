@@ -7,7 +7,7 @@ from typing import Literal
 import msgspec
 
 Format = Literal["openai.chat", "openai.embeddings", "anthropic.messages"]
-Media = Literal["image_low", "image", "audio", "file", "video", "stored_audio", "fetched"]
+Media = Literal["image_low", "image_high", "image", "audio", "file", "video", "stored_audio", "fetched"]
 Need = Literal["tools", "images", "audio", "files", "schema", "thinking"]
 
 #: Bytes of English text that make one token, for estimates. Bounds count one token a byte.

@@ -11,10 +11,13 @@ from typing import Any, cast
 
 import yaml
 
-from costweir.guard.bounds.shape import Format
+from costweir.guard.bounds.shape import Format, Media
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _ROOT = files("costweir.guard.bounds") / "data"
+
+
+_DETAILS: Mapping[str, Media] = {"low": "image_low", "high": "image_high", "other": "image"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,22 +59,25 @@ class Pattern:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What is known of models and hosts: limits of output, images, and how hosts read a cap."""
+    """What is known of models and hosts: limits of output, images, how hosts read a cap, and what a server may write
+    before the first message."""
 
     fallback_output: int
+    preamble: int
     outputs: tuple[Pattern, ...]
     images: tuple[Pattern, ...]
     hosts: tuple[Pattern, ...]
+    searches: tuple[Pattern, ...]
 
     def output_of(self, model: str) -> int:
         """The most tokens that a model may write; 0 for one that is not listed."""
         found = first(self.outputs, model)
         return 0 if found is None else int(found["tokens"])
 
-    def images_of(self, model: str) -> tuple[int, int] | None:
-        """The most tokens of one image at low detail and at any other; None where only the context bounds it."""
-        found = first(self.images, model)
-        return None if found is None else (int(found["low"]), int(found["high"]))
+    def images_of(self, model: str) -> Mapping[Media, int]:
+        """The most tokens of one image at each detail; what is not there is bounded by the context only."""
+        found = first(self.images, model) or {}
+        return {kind: int(found[name]) for name, kind in _DETAILS.items() if name in found}
 
 
 def first(rows: tuple[Pattern, ...], text: str) -> Mapping[str, Any] | None:
@@ -103,7 +109,8 @@ def known() -> Known:
     raw = document("models")
     return Known(
         int(raw["fallback_output"]["tokens"]),
-        *(_patterns(raw, name) for name in ("outputs", "images", "hosts")),
+        int(raw["preamble"]["tokens"]),
+        *(_patterns(raw, name) for name in ("outputs", "images", "hosts", "searches")),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -10,6 +11,7 @@ from urllib.parse import urlsplit
 
 from costweir.domain.usage import Usage
 from costweir.guard.bounds.pricing import Cost, Tariff
+from costweir.guard.bounds.shape import Media
 from costweir.guard.bounds.tables import first, known
 from costweir.prices.table import short_name
 
@@ -28,8 +30,8 @@ class ModelTerms:
     """One model at one provider.
 
     `context` and `max_output` are tokens, `context` 0 when it is not known. `images` are the most tokens of one image
-    at low and at any other detail, None where only the context bounds them. `rewrites` says that its tokenizer may
-    normalise a text. A cap is forwarded in each of `caps`.
+    at each detail; what is not there is bounded by the context only. `rewrites` says that its tokenizer may normalise a
+    text, and `preamble` are tokens that its server writes before the first message. A cap goes into each of `caps`.
     """
 
     model: str
@@ -39,8 +41,11 @@ class ModelTerms:
     max_output: int
     caps: tuple[str, ...]
     tariff: Tariff
-    images: tuple[int, int] | None = None
+    images: Mapping[Media, int] = field(default_factory=dict[Media, int])
     rewrites: bool = False
+    preamble: int = 0
+    problem: str = ""
+    """Why no request to this model has a bound."""
     cap_includes_reasoning: bool = True
     units: dict[tuple[object, ...], object] = field(
         default_factory=dict[tuple[object, ...], object], compare=False, repr=False
@@ -67,6 +72,7 @@ def compile_terms(
     bare = short_name(upstream)
     known_context = book.context_of(upstream, provider=code)
     foreign = bool(host) and not row and provider.kind != "azure"
+    rewrites = bool(row.get("rewrites", foreign))
     caps = ("max_tokens",) if provider.kind == "anthropic" else tuple(row.get("caps", _caps(foreign=foreign)))
     return ModelTerms(
         model=model.id,
@@ -77,7 +83,9 @@ def compile_terms(
         caps=caps,
         tariff=Tariff(book, name, code, thresholds, timed, routing, routings),
         images=known().images_of(bare),
-        rewrites=provider.kind != "anthropic" and bool(row.get("rewrites", foreign)),
+        rewrites=rewrites,
+        preamble=known().preamble if rewrites else 0,
+        problem=str((first(known().searches, bare) or {}).get("why", "")),
         cap_includes_reasoning=model.cap_includes_reasoning,
     )
 

@@ -26,8 +26,8 @@ MOST_TIMES = 1_024
 #: More problems than these help nobody.
 _MOST_PROBLEMS = 8
 _NEEDS: Mapping[str, Need] = {
-    "image": "images", "image_low": "images", "audio": "audio", "stored_audio": "audio", "file": "files",
-    "video": "images",
+    "image": "images", "image_low": "images", "image_high": "images", "audio": "audio", "stored_audio": "audio",
+    "file": "files", "video": "images",
 }  # fmt: skip
 
 
@@ -178,8 +178,9 @@ class Walk:
 
     def _read_media(self, path: str, value: Any, row: Row) -> None:
         kind: str = row.options["as"]
-        if kind == "image" and _at(value, row.options.get("detail", "")) == "low":
-            kind = "image_low"
+        detail = _at(value, row.options.get("detail", ""))
+        if kind == "image" and detail in ("low", "high"):
+            kind = f"image_{detail}"
         self._medium(cast("Media", kind), _at(value, row.options.get("payload", "")))
 
     def _medium(self, kind: Media, payload: object) -> None:
