@@ -4,9 +4,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
 
 from costweir import control as held
 from costweir.config import tables
@@ -15,7 +14,6 @@ from costweir.control.audit import Change
 from costweir.control.replies import Asked
 from costweir.control.replies import Reply as Kept
 from costweir.control.tokens import Wish
-from costweir.errors import Conflict, NotFound
 from costweir.web.access import Role
 from costweir.web.api.bodies import IDENTIFIER_PATTERN, TokenWish, read_body
 from costweir.web.api.reading import ID
@@ -30,7 +28,8 @@ _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
 
 def write(call: Call, change: Callable[[Control], tuple[Reply, Change | None]]) -> Reply:
-    """Makes one change, or gives the reply that the same key got before. No change leaves no row."""
+    """Makes one change, or gives the reply that the same key got before. A change that writes its own row into the
+    audit chain gives none, and so does one that changes nothing."""
     asked = Asked(call.caller.actor, call.key, call.digest)
 
     def run(control: Control) -> Reply:
@@ -91,54 +90,23 @@ def _put(call: Call, noun: str, entry: Entry, check: Callable[[Control], None] |
     def change(control: Control) -> tuple[Reply, Change | None]:
         if check is not None:
             check(control)
-        before = _found(control, noun, entry.id)
-        _refuse_configured(noun, before)
-        after = entry.to_json()
-        reply = Reply({"schema": f"costweir.{noun}/1", **after}, 200 if before else 201)
-        if before == after:
-            return reply, None
-        control.add(entry)
-        return reply, Change(call.caller.actor, f"{noun}.put", f"{noun}:{entry.id}", before, after)
+        done = control.edits.put(entry, by=call.caller.actor)
+        return Reply({"schema": f"costweir.{noun}/1", **entry.to_json()}, 200 if done.before else 201), None
 
     return write(call, change)
 
 
-def _drop(noun: str, drop: Callable[[Control, str], bool]) -> Callable[[Call], Reply]:
+def _drop(noun: str, kind: type[Entry]) -> Callable[[Call], Reply]:
     def handle(call: Call) -> Reply:
         name: str = call.values["id"]
 
         def change(control: Control) -> tuple[Reply, Change | None]:
-            before = _found(control, noun, name)
-            if before is None:
-                raise NotFound(f"There is no {noun} {name!r}.", hint=f"GET /v1/{noun}s lists them.")
-            _refuse_configured(noun, before)
-            if noun == "plan" and any(row.plan == name for row in control.customers()):
-                raise Conflict(
-                    f"Customers are on the plan {name!r}.", hint="Move them to another plan first."
-                )
-            if not drop(control, name):
-                raise Conflict(
-                    f"The {noun} {name!r} belongs to the sample world.", hint="It goes with the sample."
-                )
-            reply = Reply({"schema": f"costweir.{noun}/1", "id": name, "deleted": True})
-            return reply, Change(call.caller.actor, f"{noun}.delete", f"{noun}:{name}", before)
+            control.edits.remove(kind, name, by=call.caller.actor)
+            return Reply({"schema": f"costweir.{noun}/1", "id": name, "deleted": True}), None
 
         return write(call, change)
 
     return handle
-
-
-def _found(control: Control, noun: str, name: str) -> Mapping[str, Any] | None:
-    rows = {"customer": control.customers, "plan": control.plans, "budget": control.budgets}[noun]()
-    return next((row.to_json() for row in rows if row.id == name), None)
-
-
-def _refuse_configured(noun: str, before: Mapping[str, Any] | None) -> None:
-    if before is not None and before["origin"] == "config":
-        raise Conflict(
-            f"The {noun} {before['id']!r} is set in the configuration file.",
-            hint="Change it there, and start again.",
-        )
 
 
 def _create_token(call: Call) -> Reply:
@@ -178,22 +146,22 @@ def _revoke_token(call: Call) -> Reply:
 
 
 def _writes(
-    noun: str, put: Callable[[Call], Reply], drop: Callable[[Control, str], bool], *, role: Role
+    noun: str, put: Callable[[Call], Reply], kind: type[Entry], *, role: Role
 ) -> tuple[Operation, ...]:
     title = noun.capitalize()
     path = f"/v1/{noun}s/{{id}}"
     return (
         Operation("PUT", path, f"put{title}", f"Set a {noun}", put, f"{title}Row", (_NEW_ID,), role, body=title,
                   statuses=(201,), repeatable=True),
-        Operation("DELETE", path, f"delete{title}", f"Remove a {noun} that was set by hand", _drop(noun, drop),
+        Operation("DELETE", path, f"delete{title}", f"Remove a {noun} that was set by hand", _drop(noun, kind),
                   "Deleted", (ID,), role, repeatable=True),
     )  # fmt: skip
 
 
 WRITING: tuple[Operation, ...] = (
-    *_writes("customer", _put_customer, lambda control, name: control.drop(held.Customer, name), role="finance"),
-    *_writes("plan", _put_plan, lambda control, name: control.drop(held.Plan, name), role="finance"),
-    *_writes("budget", _put_budget, lambda control, name: control.drop(held.Budget, name), role="admin"),
+    *_writes("customer", _put_customer, held.Customer, role="finance"),
+    *_writes("plan", _put_plan, held.Plan, role="finance"),
+    *_writes("budget", _put_budget, held.Budget, role="admin"),
     Operation("POST", "/v1/tokens", "createToken", "Make a token, which is shown once", _create_token, "NewToken",
               role="admin", body="TokenWish", statuses=(201,)),
     Operation("DELETE", "/v1/tokens/{id}", "revokeToken", "End a token at once", _revoke_token, "Token", (ID,), "admin",
