@@ -12,7 +12,7 @@ import pytest
 
 from costweir.control import Control
 from costweir.control.keys import SECRET_FILE, KeyWish
-from costweir.errors import Conflict, NotAllowed, NotFound, UsageError
+from costweir.errors import Conflict, NotAllowed, NotFound, Unreachable, UsageError
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 HOUR = 3_600
@@ -83,23 +83,39 @@ def test_without_the_installations_own_secret_a_copy_of_the_database_is_worth_no
     assert stat.S_IMODE(secret.stat().st_mode) == 0o600
     with Control.open(path, read_only=True) as reader:
         assert reader.keys.ring().find(text) is not None
-    secret.unlink()
+    secret.write_text("00" * 32)
+    secret.chmod(0o600)
     with Control.open(path) as robbed:
         assert robbed.keys.ring().find(text) is None
+
+
+def test_a_lost_secret_is_said_and_not_replaced_while_keys_live(control: Control, tmp_path: Path) -> None:
+    made, _ = control.keys.create(ACME, by="ada")
+    (tmp_path / SECRET_FILE).unlink()
+
+    with Control.open(tmp_path / "control.db") as again:
+        for use in (again.keys.ring, lambda: again.keys.create(ACME, by="ada")):
+            with pytest.raises(Unreachable, match="is gone") as raised:
+                use()
+            assert "revoke every key" in raised.value.hint
+        assert not (tmp_path / SECRET_FILE).exists()
+        again.keys.revoke(made.id, by="ada")
+        _, text = again.keys.create(ACME, by="ada")
+        assert again.keys.ring().find(text) is not None
 
 
 @pytest.mark.parametrize("mode", [0o604, 0o602, 0o644])
 def test_a_secret_that_everybody_may_read_or_change_is_refused(
     control: Control, tmp_path: Path, mode: int
 ) -> None:
-    _, text = control.keys.create(ACME, by="ada")
+    control.keys.create(ACME, by="ada")
     (tmp_path / SECRET_FILE).chmod(mode)
 
     with (
         Control.open(tmp_path / "control.db") as again,
         pytest.raises(NotAllowed, match="Every user") as raised,
     ):
-        again.keys.ring().find(text)
+        again.keys.ring()
     assert "chmod 600" in raised.value.hint
 
 

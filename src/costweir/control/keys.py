@@ -19,7 +19,7 @@ from costweir.control.audit import Audit, Change
 from costweir.control.database import Database, Execute, Row
 from costweir.control.runs import instant
 from costweir.control.secret import read_secret
-from costweir.errors import Conflict, NotFound, UsageError
+from costweir.errors import Conflict, NotFound, Unreachable, UsageError
 
 SECRET_FILE = "key-secret"  # noqa: S105 - a file name
 #: What a key's holder may name in a header, when the key says so.
@@ -192,8 +192,18 @@ class Keys:
     def digest(self, text: str) -> bytes:
         """The keyed hash of a text. Raises what `read_secret` raises."""
         if not self._secret:
+            self._need_secret()
             self._secret = read_secret(self._secret_file, of="keys")
         return hashlib.blake2b(text.encode(), key=self._secret, digest_size=32).digest()
+
+    def _need_secret(self) -> None:
+        path = self._secret_file
+        if path is not None and not path.exists() and self.texts():
+            # A new one would end every key without a word.
+            raise Unreachable(
+                f"{path} is gone, so no key can be told from a wrong one.",
+                hint="Restore it from a copy, or revoke every key and make new ones.",
+            )
 
     def _keep(self, run: Execute, name: str, prefix: str, text: str) -> None:
         run(
@@ -214,10 +224,12 @@ class KeyRing:
         self.reload()
 
     def reload(self) -> None:
-        """Takes what the database holds now."""
+        """Takes what the database holds now. Raises what `read_secret` raises, when there are keys to be compared."""
         self._held = {
             prefix: (digest, _seconds(ends), key) for prefix, digest, ends, key in self._keys.texts()
         }
+        if self._held:
+            self._keys.digest("")
 
     def find(self, text: str, *, now: int | None = None) -> Key | None:
         """The key of this text when it may be used now (`now` in seconds since 1970), else None.

@@ -135,6 +135,16 @@ def test_problems_are_few_and_short_however_many_a_caller_makes() -> None:
     assert max(map(len, shape.problems)) < 120
 
 
+def test_a_name_cannot_steer_a_terminal() -> None:
+    (problem,) = chat(**{"\x1b[2Jwarp\r\n": 1}).problems
+
+    assert problem == "?[2Jwarp?? is not known"
+
+
+def test_a_shape_shows_nothing_of_what_was_said() -> None:
+    assert "hello" not in repr(chat())
+
+
 def test_an_image_counts_as_an_image_and_not_by_its_bytes() -> None:
     url = f"data:image/png;base64,{PNG}"
     shape = chat(

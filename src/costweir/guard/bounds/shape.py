@@ -47,3 +47,7 @@ class Shape(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """An output limit that a beta header opens, 0 for the model's own."""
     needs: frozenset[Need] = frozenset()
     problems: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        """Without the body: a request's content is in no log (law L9)."""
+        return f"Shape({self.format}, {self.model[:80]!r}, {len(self.raw)} bytes)"

@@ -84,8 +84,8 @@ class Walk:
         )  # fmt: skip
 
     def problem(self, what: str) -> None:
-        """Remembers something that has no bound."""
-        self._problems.append(what)
+        """Remembers something that has no bound. Parts of it are the caller's, and end in logs and on terminals."""
+        self._problems.append("".join(letter if letter.isprintable() else "?" for letter in what))
 
     def _field(self, path: str, name: str, value: Any, rows: Mapping[str, Row]) -> None:
         row = rows.get(name)
