@@ -49,6 +49,13 @@ class NoMappings:
         return []
 
 
+class NothingConnects:
+    """Says what a source needs, and tries none."""
+
+    def policy(self, row: Mapping[str, object]) -> str:
+        return f"allow {row['kind']} to read its bills and nothing else"
+
+
 class FakeOffice:
     """Implements `costweir.web.office.Office`. Plan `tier_3` and its customers come from the configuration file."""
 
@@ -62,6 +69,10 @@ class FakeOffice:
                 self.control.add(Plan(name, title, price, budget, origin=_origin(name)))
             for name, title, plan in customers:
                 self.control.add(Customer(name, title, plan, "2025-01-01", _origin(plan)))
+
+    @property
+    def connecting(self) -> NothingConnects:
+        return NothingConnects()
 
     @property
     def mappings(self) -> NoMappings:

@@ -34,6 +34,7 @@ PAGES = {
     "models": "/customers/models",
     "health": "/settings/health",
     "sources": "/settings/sources",
+    "connect": "/settings/sources/connect?kind=azure-query",
     "prices": "/settings/prices?q=claude-sonnet-4",
     "price": "/settings/prices/model?model=claude-sonnet-4-6&provider=aws",
     "unknown": "/settings/unknown",

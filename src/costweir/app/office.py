@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
-from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
+from costweir.app.connecting import Connecting
 from costweir.app.desk import LocalDesk
 from costweir.app.mappings import Mappings
 from costweir.control import Control
@@ -27,6 +27,8 @@ class DeskOffice:
     def __init__(self, desk: LocalDesk, settings: Settings) -> None:
         self._desk = desk
         self._settings = settings
+        self._connecting = Connecting(desk, settings)
+        self._mappings = Mappings(desk, settings)
 
     @property
     def control(self) -> Control:
@@ -56,10 +58,15 @@ class DeskOffice:
         ]  # fmt: skip
         return {"file": str(self._settings.file) if self._settings.file else None, "rows": rows}
 
-    @cached_property
+    @property
+    def connecting(self) -> Connecting:
+        """Trying and adding live sources."""
+        return self._connecting
+
+    @property
     def mappings(self) -> Mappings:
         """What lines of bills mean by hand."""
-        return Mappings(self._desk, self._settings)
+        return self._mappings
 
     def charges(self, request: ChargesRequest) -> ChargesPage:
         """One page of lines."""

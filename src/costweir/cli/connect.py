@@ -4,7 +4,6 @@ add to the configuration."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any, get_args
 
 import click
@@ -12,13 +11,11 @@ import click
 from costweir.cli.frame import Command, Group, flags
 from costweir.cli.output import note, show_csv, show_json, write
 from costweir.cli.session import overrides, settings
-from costweir.errors import Error, UsageError
+from costweir.errors import UsageError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from costweir.config import Settings
-    from costweir.sources.live.source import Checked, Finding, Source
+    from costweir.app.connecting import Candidate
+    from costweir.sources.live.source import Checked, Source
 
 _TITLES = {
     "aws": "AWS: Cost Explorer, or with --url or --export the export in S3",
@@ -26,12 +23,6 @@ _TITLES = {
     "azure": "Azure: Cost Management queries, or with --url the export in Blob storage",
     "openai": "OpenAI: the organisation's costs and usage",
     "anthropic": "Anthropic: the organisation's costs and usage",
-}
-#: What stands in a policy for what was not given.
-_PLACEHOLDERS: Mapping[str, object] = {
-    "tables": ("my-project.billing.gcp_billing_export_v1_XXXXXX_XXXXXX_XXXXXX",),
-    "scope": "/subscriptions/00000000-0000-0000-0000-000000000000",
-    "url": "az://account/container/folder",
 }
 
 
@@ -129,74 +120,53 @@ def _kind(kinds: Sequence[str], values: Mapping[str, object]) -> str:
 
 
 def _connect(row: Mapping[str, object], *, policy_only: bool, add: bool) -> None:
-    from costweir.app.connections import find_connection, open_source
-    from costweir.config import load
-    from costweir.config.connections import SOURCE_OPTIONS
+    from costweir.app.connecting import Candidate, failed, failure, sketch
 
-    filled = dict(row)
+    wanted = sketch(row) if policy_only else row
+    candidate = Candidate.open(wanted, path=flags().config, overrides=overrides())
     if policy_only:
-        required = SOURCE_OPTIONS[str(row["kind"])][0]
-        filled |= {name: _PLACEHOLDERS[name] for name in required if name not in row}
-    held = load(path=flags().config, overrides=overrides(), source=filled)
-    source = open_source(find_connection(held, str(row["id"])), held)
-    if policy_only:
-        _show_policy(source)
+        _show_policy(candidate.source)
         return
-    from costweir.config.writing import append_row, toml_row
-
-    checked = source.check()
-    failed = [finding for finding in checked.findings if not finding.ok]
-    file = held.file or held.data_dir / "costweir.toml"
-    if add and not failed:
-        append_row(file, "sources", row)
-    shown = _Shown(source, checked, toml_row("sources", row), file, written=add and not failed)
-    shown.print()
-    if failed:
-        raise _failure(failed[0], source)
+    checked = candidate.source.check()
+    wrong = failed(checked)
+    if add and not wrong:
+        candidate.add()
+    _Shown(candidate, checked, written=add and not wrong).print()
+    if wrong:
+        raise failure(wrong[0], candidate.source)
     if add:
-        note(_next_step(held, source, checked))
+        note(_next_step(candidate, checked))
 
 
 class _Shown:
     """What the check found, in the form that was asked for."""
 
-    def __init__(self, source: Source, checked: Checked, toml: str, file: Path, *, written: bool) -> None:
-        self.source = source
+    def __init__(self, candidate: Candidate, checked: Checked, *, written: bool) -> None:
+        self.candidate = candidate
         self.checked = checked
-        self.toml = toml
-        self.file = file
         self.written = written
 
     def print(self) -> None:
         """Prints one JSON object, the findings as CSV, or text."""
-        findings = [
-            {"ok": finding.ok, "text": finding.text, "hint": finding.hint, "code": finding.code}
-            for finding in self.checked.findings
-        ]
+        from costweir.app.connecting import findings
+
+        found = findings(self.checked)
         if flags().json:
-            show_json({"schema": "costweir.connect/1", **self.facts(), "findings": findings})
+            facts = self.candidate.facts(self.checked, written=self.written)
+            show_json({"schema": "costweir.connect/1", **facts, "findings": found})
         elif flags().csv:
-            show_csv(findings, ["ok", "text", "hint", "code"])
+            show_csv(found, ["ok", "text", "hint", "code"])
         else:
             write(self.text())
 
-    def facts(self) -> dict[str, object]:
-        """Everything but the findings."""
-        checked = self.checked
-        return {
-            "id": self.source.id, "kind": self.source.kind, "policy": self.source.policy(),
-            "ok": all(finding.ok for finding in checked.findings), "account": checked.account, "rows": checked.rows,
-            "first_day": checked.first_day, "last_day": checked.last_day,
-            "usual_lag_hours": _hours(self.source.usual_lag), "toml": self.toml, "file": str(self.file),
-            "written": self.written,
-        }  # fmt: skip
-
     def text(self) -> str:
         """For reading."""
-        checked = self.checked
-        ready = all(finding.ok for finding in checked.findings)
+        from costweir.app.connecting import failed, hours
+
+        candidate, checked = self.candidate, self.checked
+        ready = not failed(checked)
         untold = "not told without a paid query" if ready else "not known"
-        lines = ["What it has to be allowed:", "", *_indented(self.source.policy()), ""]
+        lines = ["What it has to be allowed:", "", *_indented(candidate.source.policy()), ""]
         for finding in checked.findings:
             lines.append(f"{'ok  ' if finding.ok else 'fail'}  {finding.text}")
             lines += [f"      {finding.hint}"] if finding.hint else []
@@ -204,11 +174,13 @@ class _Shown:
             "",
             f"Rows        {untold if checked.rows is None else checked.rows}",
             f"Days        {checked.first_day or 'not known'} to {checked.last_day or 'not known'}",
-            f"Usual lag   {_hours(self.source.usual_lag)} hours",
+            f"Usual lag   {hours(candidate.source.usual_lag)} hours",
             "",
-            f"Added to {self.file}:" if self.written else f"Add this to {self.file}, or use --write:",
+            f"Added to {candidate.file}:"
+            if self.written
+            else f"Add this to {candidate.file}, or use --write:",
             "",
-            *_indented(self.toml),
+            *_indented(candidate.toml),
         ]
         return "\n".join(lines) + "\n"
 
@@ -222,30 +194,14 @@ def _show_policy(source: Source) -> None:
         write(source.policy().rstrip("\n") + "\n")
 
 
-def _failure(finding: Finding, source: Source) -> Error:
-    from costweir import errors
-
-    kinds = {
-        kind.code: kind
-        for kind in vars(errors).values()
-        if isinstance(kind, type) and issubclass(kind, errors.Error)
-    }
-    hint = finding.hint or "Nothing was written."
-    return kinds.get(finding.code, Error)(f"{source.id} is not ready: {finding.text}", hint=hint)
-
-
-def _next_step(held: Settings, source: Source, checked: Checked) -> str:
-    every = next((row.every for row in held.sources if row.id == source.id), "6h")
+def _next_step(candidate: Candidate, checked: Checked) -> str:
+    name = candidate.source.id
     since = f"{checked.first_day:%Y-%m}-01" if checked.first_day is not None else "DAY"
     return (
-        f"`costweir up` pulls {source.id} every {every}; `costweir pull {source.id}` does it now.\n"
-        f"Older months: costweir pull {source.id} --since {since}"
+        f"`costweir up` pulls {name} every {candidate.every}; `costweir pull {name}` does it now.\n"
+        f"Older months: costweir pull {name} --since {since}"
     )
 
 
 def _indented(text: str) -> list[str]:
     return [f"    {line}".rstrip() for line in text.strip("\n").split("\n")]
-
-
-def _hours(lag: timedelta) -> int:
-    return int(lag.total_seconds() // 3600)

@@ -49,6 +49,20 @@ class Mappings(Protocol):
         ...
 
 
+class Connecting(Protocol):
+    """Live sources that are not configured yet. A row has the keys of `[[sources]]`."""
+
+    def policy(self, row: Mapping[str, object]) -> str:
+        """The least that the source has to be allowed. Raises ConfigError for an option that is wrong."""
+        ...
+
+    def check(self, row: Mapping[str, object], *, add: bool = False, by: str = "") -> Record:
+        """What `connect --json` says, and `every`. With `add` it is in the configuration when nothing stands in the
+        way, and `by` in the audit chain. Raises ConfigError, and Conflict for an id that is taken or while another is
+        tried."""
+        ...
+
+
 class Office(Protocol):
     """Every method is safe to call from several threads."""
 
@@ -64,6 +78,11 @@ class Office(Protocol):
     def settings(self) -> Mapping[str, object]:
         """Every setting as it is in force, secrets masked: `file` (a path or null) and `rows` of `key, value, origin,
         meaning, type, variables`."""
+        ...
+
+    @property
+    def connecting(self) -> Connecting:
+        """Trying and adding live sources."""
         ...
 
     @property

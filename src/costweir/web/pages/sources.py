@@ -14,6 +14,7 @@ from costweir.queries.coverage import stated_lags
 from costweir.queries.request import Request as Question
 from costweir.web import format as fmt
 from costweir.web.desk import Record
+from costweir.web.pages import connecting
 from costweir.web.pages import rows as cells
 from costweir.web.pages.health import last_day, runs_table
 from costweir.web.pages.shell import Frame, Kit, Now
@@ -39,7 +40,11 @@ CONNECT = (
 def routes(kit: Kit) -> list[BaseRoute]:
     """`/settings/sources`, its table as CSV and Markdown, and the live sources as JSON."""
     paths = (PATH, f"{PATH}.csv", f"{PATH}.md")
-    return [*(Route(path, kit.handler(build)) for path in paths), Route(f"{PATH}.json", kit.handler(listed))]
+    return [
+        *(Route(path, kit.handler(build)) for path in paths),
+        Route(f"{PATH}.json", kit.handler(listed)),
+        *connecting.routes(kit),
+    ]
 
 
 def listed(kit: Kit, _: Request) -> Response:
@@ -63,7 +68,7 @@ def build(kit: Kit, request: Request) -> Response:
         "empty": now.empty, "answer": health, "table": table if table.rows else None,
         "live": _live(live, now) if live else None, "broken": [row for row in live if row["status"] == "failed"],
         "runs": runs_table(runs, now) if runs else None, "connect": CONNECT,
-        "csv": f"{PATH}.csv", "md": f"{PATH}.md",
+        "csv": f"{PATH}.csv", "md": f"{PATH}.md", "setup": connecting.links(kit, request),
     }  # fmt: skip
     frame = Frame("sources.html", "Sources", "settings", (("Settings", "/settings/health"), ("Sources", "")))
     return kit.page(request, frame, now=now, context=context)
