@@ -117,3 +117,15 @@ def test_known_limits(model: str, output: int, low: int | None, high: int | None
 
     assert known().output_of(model) == output
     assert (images.get("image_low"), images.get("image_high"), images.get("image")) == (low, high, other)
+
+
+def test_the_page_about_bounds_says_the_numbers_that_the_tables_have() -> None:
+    from pathlib import Path
+
+    page = (Path(__file__).parents[3] / "docs/bounds.md").read_text(encoding="utf-8")
+
+    assert f"{known().fallback_output:,} tokens" in page
+    assert {table("openai.chat").floor, table("anthropic.messages").floor} == {256}
+    assert "at least 256 tokens" in page
+    for refused in ("code execution", "MCP servers", "containers", "`max_uses`", "`cap_includes_reasoning"):
+        assert refused in page
