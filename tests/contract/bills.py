@@ -112,6 +112,16 @@ def call(number: int, **given: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def adjustment(number: int, after: str, *, step: int = 1, before: str | None = "0.25") -> dict[str, Any]:
+    """A later price of a call."""
+    return {
+        "call_id": f"call-{number}", "step": step, "run_id": "run-1", "reason": "corrected" if before else "priced",
+        "usd_before": before and Decimal(before), "usd_after": Decimal(after), "price_version_before": None,
+        "price_version_after": "book-2", "adjusted_by": "ann", "adjusted_at": LOADED_AT.replace(tzinfo=None),
+        "adjusted_on": LOADED_AT.date(),
+    }  # fmt: skip
+
+
 def world(seed: int = 7, size: int = 300) -> list[dict[str, Any]]:
     """A seeded mix of everything that may stand on a bill."""
     pick = random.Random(seed)

@@ -48,7 +48,8 @@ def engines(
         bills.store(store, folder, [{**row, **bills.half(row)} for row in rows if row["usage_hour"] < 20])
         bills.store(store, folder, rows, run_id="run-2")
         store.append([bills.call(number, customer=("acme", "globex")[number % 2]) for number in range(20)])
-        store.append([bills.call(99, settled_usd=None)])
+        store.append([bills.call(99, settled_usd=None), bills.call(98, settled_usd=None)])
+        store.adjust([bills.adjustment(3, "0.5"), bills.adjustment(4, "0.125"), bills.adjustment(98, "2")])
         opened[name] = store
     yield opened
     for store in opened.values():
@@ -59,6 +60,7 @@ def requests_of(question: Question) -> Iterator[Request]:
     """The default, every dimension alone, pairs, filters, days and limits."""
     for basis in question.basis:
         facts = "calls" if basis == "metered" else "charges"
+        facts = "adjustments" if question.needs == "adjustments" else facts
         usable = [name for name in question.dimensions if DIMENSION_TABLE[name].sql(facts)]
         splits: list[tuple[str, ...]] = [
             (),

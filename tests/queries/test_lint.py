@@ -64,7 +64,8 @@ def selections(question: Question) -> Iterator[Selection]:
         billed = ("rollup", "charges") if question.needs == "rollup" else ("charges",)
         if question.needs == "restatements":
             billed = ("restatements",)
-        for facts in ("calls",) if basis == "metered" else billed:
+        metered = ("adjustments",) if question.needs == "adjustments" else ("calls",)
+        for facts in metered if basis == "metered" else billed:
             usable = tuple(
                 DIMENSION_TABLE[name] for name in question.dimensions if DIMENSION_TABLE[name].sql(facts)
             )

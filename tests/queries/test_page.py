@@ -41,7 +41,7 @@ def test_every_question_says_what_it_takes_and_gives() -> None:
         assert set(question.filters) <= set(DIMENSION_TABLE)
         assert question.params == PARAMS
         assert question.title
-        assert question.needs in {"rollup", "charges", "calls", "restatements"}
+        assert question.needs in {"rollup", "charges", "calls", "restatements", "adjustments"}
         terms = {term for ratio in question.ratios.values() for term in (ratio.of, ratio.per)}
         assert terms <= {"cost", "total", *question.measures}
         told = {"id", "title", "dimensions", "params"}

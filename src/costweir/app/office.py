@@ -5,11 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
+from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
 from costweir.app.connecting import Connecting
 from costweir.app.desk import LocalDesk
 from costweir.app.mappings import Mappings
+from costweir.app.repricing import Repricing
 from costweir.control import Control
 from costweir.control.tokens import Token
 from costweir.domain.money import decimal_text
@@ -67,6 +69,11 @@ class DeskOffice:
     def mappings(self) -> Mappings:
         """What lines of bills mean by hand."""
         return self._mappings
+
+    @cached_property
+    def repricing(self) -> Repricing:
+        """Later prices of calls."""
+        return Repricing(self._desk, self._settings)
 
     def charges(self, request: ChargesRequest) -> ChargesPage:
         """One page of lines."""

@@ -1,21 +1,24 @@
-"""What metered calls would cost at the prices known now: a preview, which changes nothing (law L6).
+"""What metered calls would cost at the prices known now, and the adjustments that make it so (law L6).
 
-Calls that have no price are never taken for free (law L5): where the book still knows none, they stay unpriced.
+Calls that have no price are never taken for free (law L5): where the book still knows none, they stay unpriced. A call
+itself is never changed; an adjustment stands beside it, on the day of the call and with the day it was made.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
 
 from costweir.domain.answer import Answer, Cell
-from costweir.domain.money import EXACT
+from costweir.domain.money import EXACT, decimal_text
 from costweir.domain.usage import Usage
 from costweir.prices.book import Book
 from costweir.prices.rate import Priced, Terms
+from costweir.queries.priced_calls import PricedCall, priced_calls
 from costweir.queries.request import Request
+from costweir.store.warehouse import Value, Warehouse
 
 #: Outcomes whose tokens a provider bills; a refused call and one from the response cache cost nothing.
 BILLED = ("ok", "error", "aborted")
@@ -56,6 +59,15 @@ class Rerated:
         """After minus before."""
         return EXACT.subtract(self.after, self.before)
 
+    def to_json(self) -> dict[str, object]:
+        """All fields; amounts as decimal strings."""
+        return {
+            "month": self.month, "provider": self.provider, "model": self.model, "calls": self.calls,
+            "unpriced_calls": self.unpriced_before, "before_usd": decimal_text(self.before),
+            "after_usd": decimal_text(self.after), "delta_usd": decimal_text(self.delta),
+            "still_unpriced_calls": self.unpriced_after, "missing": list(self.missing),
+        }  # fmt: skip
+
 
 def request_for(since: date | None, until: date | None, models: Iterable[str] = ()) -> Request:
     """What to ask for a preview: the calls that a provider billed, by day, provider and model."""
@@ -69,34 +81,35 @@ def preview(answer: Answer, book: Book, *, known_on: date | None = None) -> list
 
     A call is left alone when its usage is unknown, or when its cost was reported and not priced by a book.
     """
-    found: dict[tuple[str, str, str], Rerated] = {}
-    for row in answer.rows:
-        changed = _rerated(row, book, known_on)
-        if changed is not None:
-            key = (changed.month, changed.provider, changed.model)
-            found[key] = changed if key not in found else _sum(found[key], changed)
-    return sorted(found.values(), key=lambda item: (-abs(item.delta), item.month, item.provider, item.model))
+    changed = (_rerated(row, book, known_on) for row in answer.rows)
+    return together(item for item in changed if item is not None)
 
 
 def _rerated(row: Mapping[str, Cell], book: Book, known_on: date | None) -> Rerated | None:
+    calls, unpriced = _count(row["calls"]), _count(row["unpriced_calls"])
+    priced = _priced_anew(row, book, known_on)
+    if priced is None or (priced.amount is None and not unpriced):
+        return None
+    before = Decimal(str(row["metered_cost"]))
+    # a price that the book does not know any more still stood when the call was made
+    after = priced.amount if priced.amount is not None else before
+    if not unpriced and after == before:
+        return None
+    return Rerated(
+        str(row["day"])[:7], str(row["provider"]), str(row["model"]), calls, before, after, unpriced,
+        unpriced if priced.amount is None else 0, priced.missing,
+    )  # fmt: skip
+
+
+def _priced_anew(row: Mapping[str, Cell], book: Book, known_on: date | None) -> Priced | None:
+    """What the book says of calls that it may price, None where it says nothing new."""
     calls, unpriced, version = _count(row["calls"]), _count(row["unpriced_calls"]), str(row["price_version"])
     usage = Usage(**{bucket: _count(row[measure]) for measure, bucket in BUCKETS.items()}, request=calls)
     reported = not version and not unpriced
     if row["usage_certainty"] == "unknown" or not usage.total or reported:
         return None
     priced = _price(row, usage, book, known_on)
-    before = Decimal(str(row["metered_cost"]))
-    # a price that the book does not know any more still stood when the call was made
-    after = priced.amount if priced.amount is not None else before
-    left = unpriced if priced.amount is None else 0
-    if priced.amount is None and not unpriced:
-        return None
-    if not unpriced and (priced.price_version == version or after == before):
-        return None
-    return Rerated(
-        str(row["day"])[:7], str(row["provider"]), str(row["model"]), calls, before, after, unpriced, left,
-        priced.missing,
-    )  # fmt: skip
+    return None if not unpriced and priced.price_version == version else priced
 
 
 def _price(row: Mapping[str, Cell], usage: Usage, book: Book, known_on: date | None) -> Priced:
@@ -111,6 +124,77 @@ def _price(row: Mapping[str, Cell], usage: Usage, book: Book, known_on: date | N
         # an operator's own threshold lies between two of ours, so the sum of tokens does not say the price
         return Priced("unpriced", None, missing=(f"context above {longest.above}",))
     return book.price(usage, model=model, **terms)
+
+
+@dataclass(frozen=True, slots=True)
+class Adjusting:
+    """Who adjusts, under which id, and what the book knows: everything it does now, or what it did on `known_on`."""
+
+    run_id: str
+    by: str
+    at: datetime
+    known_on: date | None = None
+
+
+def adjust(warehouse: Warehouse, answer: Answer, book: Book, adjusting: Adjusting) -> Iterator[Rerated]:
+    """Adjusts every call whose price changed, and gives what was adjusted, some thousand calls at a time.
+
+    `answer` is that of `request_for`. Each step is one transaction and leaves nothing to do again, so that it can be
+    stopped anywhere and run again.
+    """
+    groups = {
+        (str(row["day"]), str(row["provider"]), str(row["model"])): None
+        for row in answer.rows
+        if (priced := _priced_anew(row, book, adjusting.known_on)) is not None and priced.amount is not None
+    }
+    for day, provider, model in groups:
+        for calls in priced_calls(warehouse, day=date.fromisoformat(day), provider=provider, model=model):
+            place = {"day": day, "provider": provider, "model": model}
+            found = [
+                pair for call in calls if (pair := _adjustment(call, place, book, adjusting)) is not None
+            ]
+            if found:
+                warehouse.adjust([row for row, _ in found])
+                total = found[0][1]
+                for _, changed in found[1:]:
+                    total = _sum(total, changed)
+                yield total
+
+
+def _adjustment(
+    call: PricedCall, place: Mapping[str, str], book: Book, adjusting: Adjusting
+) -> tuple[Mapping[str, Value], Rerated] | None:
+    """The row to keep beside a call and what it changes, or None where the call stays as it is."""
+    above = max((border for border in CLASSES if call.input_tokens > border), default=0)
+    row: dict[str, Cell] = {
+        **place, "calls": 1, "unpriced_calls": int(call.cost is None), "price_version": call.price_version,
+        "usage_certainty": call.certainty, "context_class": above, "metered_cost": str(call.cost or 0),
+        **{measure: str(call.buckets[bucket]) for measure, bucket in BUCKETS.items()},
+    }  # fmt: skip
+    changed, priced = _rerated(row, book, adjusting.known_on), _priced_anew(row, book, adjusting.known_on)
+    if changed is None or changed.unpriced_after or priced is None:
+        return None
+    return {
+        "call_id": call.call_id, "step": call.adjustments + 1, "run_id": adjusting.run_id,
+        "reason": "priced" if call.cost is None else "corrected", "usd_before": call.cost,
+        "usd_after": changed.after, "price_version_before": call.price_version or None,
+        "price_version_after": priced.price_version,
+        "adjusted_by": adjusting.by, "adjusted_at": adjusting.at.astimezone(UTC).replace(tzinfo=None),
+        "adjusted_on": adjusting.at.astimezone(UTC).date(),
+    }, changed  # fmt: skip
+
+
+def together(steps: Iterable[Rerated]) -> list[Rerated]:
+    """Steps of one month, provider and model as one, in the order of a preview."""
+    found: dict[tuple[str, str, str], Rerated] = {}
+    for step in steps:
+        key = (step.month, step.provider, step.model)
+        found[key] = step if key not in found else _sum(found[key], step)
+    return _ordered(found.values())
+
+
+def _ordered(rows: Iterable[Rerated]) -> list[Rerated]:
+    return sorted(rows, key=lambda item: (-abs(item.delta), item.month, item.provider, item.model))
 
 
 def _sum(one: Rerated, other: Rerated) -> Rerated:

@@ -146,6 +146,8 @@ def _select(question: Question, request: Request, basis: str, period: Period) ->
 def _facts(question: Question, basis: str, used: tuple[Dimension, ...]) -> Facts:
     if question.needs == "restatements":
         return "restatements"
+    if question.needs == "adjustments":
+        return "adjustments"
     if basis == "metered":
         for dimension in used:
             if not dimension.calls:

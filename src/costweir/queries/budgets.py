@@ -57,7 +57,7 @@ def answer_budgets(reader: Reader, asked: Asked) -> Result:
     excluded: dict[str, Excluded] = {}
     for budget in budgets:
         window, scopes = window_of(budget.window, day), budget.scopes()
-        if window is None or not _BILLED_SCOPES.issuperset(scopes):
+        if window is None or not _BILLED_SCOPES.issuperset(scopes) or "*" in scopes.values():
             kind = f"scope {budget.kind} and window {budget.window}"
             text = f"Budget {budget.id} is for {kind}, which bills cannot be split by."
             excluded[budget.id] = Excluded("metered_only", text)

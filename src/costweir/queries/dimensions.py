@@ -16,8 +16,11 @@ from costweir.domain.period import Month
 from costweir.errors import UsageError
 from costweir.store.warehouse import Parameter
 
-#: Where rows come from: the daily roll-up of charges, the charges themselves, calls, or what later reads changed.
-Facts = Literal["rollup", "charges", "calls", "restatements"]
+#: Where rows come from: the daily roll-up of charges, the charges themselves, calls, what later reads changed on bills,
+#: or what later prices changed on calls.
+Facts = Literal["rollup", "charges", "calls", "restatements", "adjustments"]
+#: Those that are about calls.
+METERED: tuple[Facts, ...] = ("calls", "adjustments")
 
 DimensionKind = Literal["text", "day", "month", "int"]
 
@@ -27,6 +30,7 @@ FACT_TABLES: dict[Facts, str] = {
     "charges": "charges_facts",
     "calls": "calls_facts",
     "restatements": "restatements_facts",
+    "adjustments": "adjustments_facts",
 }
 
 
@@ -51,6 +55,8 @@ class Dimension:
         if facts == "restatements":
             # their columns have the names of the roll-up's
             return self.restated or self.rollup
+        if facts == "adjustments":
+            return self.restated or self.calls
         return {"rollup": self.rollup, "charges": self.charges, "calls": self.calls}[facts]
 
     def parse(self, text: str) -> Parameter:
@@ -132,12 +138,12 @@ _ALL = (
     Dimension("query_type", "kind of question of a call", calls="f.x_query_type"),
     Dimension("environment", "environment of a call", calls="f.x_environment"),
     Dimension(
-        "change", "restated, new day that an earlier read did not have, or remapped", restated="f.x_change"
+        "change",
+        "what changed: restated, new day or remapped on bills, priced or corrected on calls",
+        restated="f.x_change",
     ),
-    Dimension(
-        "run", "the run that read the bill again or gave its lines another meaning", restated="f.x_run_id"
-    ),
-    Dimension("read_on", "UTC day on which that was", kind="day", restated="f.restated_on"),
+    Dimension("run", "the run that changed it", restated="f.x_run_id"),
+    Dimension("read_on", "UTC day on which it was changed", kind="day", restated="f.restated_on"),
 )
 
 DIMENSION_TABLE: dict[str, Dimension] = {dimension.name: dimension for dimension in _ALL}

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 
-from costweir.queries.dimensions import FACT_TABLES, Dimension, Facts
+from costweir.queries.dimensions import FACT_TABLES, METERED, Dimension, Facts
 from costweir.store.warehouse import Parameter
 
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
@@ -122,7 +122,7 @@ def replace_basis(selection: Selection, basis: str) -> Selection:
 
 
 def _joins_customers(selection: Selection) -> bool:
-    if selection.facts == "calls":
+    if selection.facts in METERED:
         return False
     return any(item.customers for item in (*selection.by, *selection.filter.dimensions))
 

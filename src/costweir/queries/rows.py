@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from costweir.domain.answer import Cell
-from costweir.queries.dimensions import Dimension
+from costweir.queries.dimensions import METERED, Dimension
 from costweir.queries.question import Question
 from costweir.queries.render import Selection, fill
 from costweir.queries.result import Asked, Result, cell, in_order, mirrored_note, number, ratio_cell
@@ -55,7 +55,7 @@ def dimension_cells(record: Mapping[str, Value], by: Sequence[Dimension]) -> dic
 def _notes(reader: Reader, asked: Asked, scope: Scope) -> list[str]:
     notes = [asked.question.notes] if asked.question.notes else []
     used = {item.name for item in (*scope.selection.by, *scope.selection.filter.dimensions)}
-    if "plan" in used and scope.selection.facts != "calls":
+    if "plan" in used and scope.selection.facts not in METERED:
         notes += mirrored_note(reader, "customers")
         notes.append("Plans are those of now, also for days before a customer changed plan.")
     if "customer_approved_models" in asked.question.only:

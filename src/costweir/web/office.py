@@ -63,6 +63,21 @@ class Connecting(Protocol):
         ...
 
 
+class Repricing(Protocol):
+    """Later prices of calls, kept as adjustments beside them."""
+
+    def preview(self, *, since: date | None, until: date | None, models: Sequence[str] = ()) -> Record:
+        """What calls would cost at the prices known now: `rows, calls, before_usd, after_usd, delta_usd,
+        still_unpriced_calls, assumption`."""
+        ...
+
+    def apply(
+        self, *, by: str, since: date | None = None, until: date | None = None, models: Sequence[str] = ()
+    ) -> Record:
+        """Adjusts the calls; the same over what was adjusted, with `run_id`."""
+        ...
+
+
 class Office(Protocol):
     """Every method is safe to call from several threads."""
 
@@ -88,6 +103,11 @@ class Office(Protocol):
     @property
     def mappings(self) -> Mappings:
         """What lines of bills mean by hand."""
+        ...
+
+    @property
+    def repricing(self) -> Repricing:
+        """Later prices of calls."""
         ...
 
     def charges(self, request: ChargesRequest) -> ChargesPage:

@@ -10,7 +10,7 @@
 --   input_audio_tokens: quantity, input_image_tokens: quantity, output_tokens: quantity, reasoning_tokens: quantity,
 --   output_audio_tokens: quantity, output_image_tokens: quantity}
 -- answers: [GAP-05]
--- notes: Unpriced calls are in the rows with no cost; context_class is the threshold of input tokens that each call of
+-- notes: Later prices count. Unpriced calls are in the rows with no cost; context_class is the threshold of input tokens that each call of
 --   the row is above.
 -- ---
 SELECT
@@ -35,7 +35,7 @@ FROM {facts}
 JOIN (
   SELECT
     k.call_id AS v_call,
-    COALESCE(k.price_version, '') AS v_version,
+    c.x_price_version AS v_version,
     k.usage_certainty AS v_certainty,
     k.uncached_input_tokens AS v_input,
     k.cache_read_tokens AS v_read,

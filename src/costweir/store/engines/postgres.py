@@ -30,12 +30,13 @@ _IDLE = 4
 _CHUNK = 1 << 20
 #: Replaces of all processes wait for each other, else two of one slot would both stay.
 _ONE_WRITER = "SELECT pg_advisory_xact_lock(7310925)"
+#: Each with the migration that made its table.
 _INDEXES = (
-    "CREATE INDEX IF NOT EXISTS charges_slot ON charges (x_provider, x_account, x_period)",
-    "CREATE INDEX IF NOT EXISTS charges_daily_slot ON charges_daily (x_provider, x_account, x_period)",
-    "CREATE INDEX IF NOT EXISTS charges_daily_date ON charges_daily (usage_date)",
-    "CREATE UNIQUE INDEX IF NOT EXISTS calls_id ON calls (call_id)",
-    "CREATE UNIQUE INDEX IF NOT EXISTS call_adjustments_step ON call_adjustments (call_id, step)",
+    (1, "CREATE INDEX IF NOT EXISTS charges_slot ON charges (x_provider, x_account, x_period)"),
+    (1, "CREATE INDEX IF NOT EXISTS charges_daily_slot ON charges_daily (x_provider, x_account, x_period)"),
+    (1, "CREATE INDEX IF NOT EXISTS charges_daily_date ON charges_daily (usage_date)"),
+    (1, "CREATE UNIQUE INDEX IF NOT EXISTS calls_id ON calls (call_id)"),
+    (6, "CREATE UNIQUE INDEX IF NOT EXISTS call_adjustments_step ON call_adjustments (call_id, step)"),
 )
 
 Connection = psycopg.Connection[tuple[Any, ...]]
@@ -76,8 +77,8 @@ class PostgresWarehouse:
                     connection, "INSERT INTO schema_version VALUES ($version, $title, $at)",
                     {"version": step.version, "title": step.title, "at": _now()},
                 )  # fmt: skip
-            if steps:
-                for statement in _INDEXES:
+            for since, statement in _INDEXES if steps else ():
+                if since <= steps[-1].version:
                     _run(connection, statement)
 
     def replace(self, load: Load, *, charges: Path, quarantine: Path | None = None) -> None:
