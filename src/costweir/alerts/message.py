@@ -15,7 +15,7 @@ _RECOVERIES = {"source_late": "source_recovered", "run_failed": "source_recovere
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """`event` is `source_late`, `run_failed`, `source_recovered`, `quarantine_grew` or `test`; instants are RFC 3339.
+    """`event` is one of the settings' alert events or `test`; instants are RFC 3339.
 
     `id` is the incident's and is the same at its beginning and its end; `instance` is the name of this installation.
     """

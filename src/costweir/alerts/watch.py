@@ -15,7 +15,7 @@ from costweir.alerts.rules import (
     missing_pulls,
     quarantine_counts,
 )
-from costweir.control.incidents import Incident
+from costweir.control.incidents import Condition, Incident
 from costweir.domain.period import Period
 from costweir.queries.coverage import read_coverage
 
@@ -28,9 +28,11 @@ _KNOWN = "alerts:quarantine"
 
 
 def watch(
-    control: Control, reader: Reader, watched: Sequence[Watched], *, settings: Settings, now: datetime
-) -> tuple[list[Incident], list[Incident]]:
-    """Opens and resolves incidents, queues the messages about them, and gives what began and what ended.
+    control: Control, reader: Reader, watched: Sequence[Watched], *, settings: Settings, now: datetime,
+    also: Sequence[Condition] = (),
+) -> tuple[list[Incident], list[Incident]]:  # fmt: skip
+    """Opens and resolves incidents, queues the messages about them, and gives what began and what ended. `also` are
+    conditions that others have seen.
 
     Raises Unreachable when a store does not answer; nothing is then opened or resolved.
     """
@@ -42,6 +44,7 @@ def watch(
         *missing_pulls(watched, now),
         *late_data(coverage),
         *grown_quarantine(counts, known),
+        *also,
     ]
 
     def told(event: str) -> list[str]:

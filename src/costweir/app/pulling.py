@@ -19,6 +19,7 @@ from costweir.alerts import Watched, deliver_due, watch
 from costweir.app.connections import find_connection, open_source
 from costweir.app.desk import CONTROL_FILE, open_desk
 from costweir.app.runner import Order, Runner
+from costweir.app.weir.alarms import budget_conditions
 from costweir.config import load
 from costweir.control import Control
 from costweir.control.pulls import pull_state
@@ -62,7 +63,8 @@ def look(desk: LocalDesk, settings: Settings, now: datetime | None = None) -> in
     watched = [
         Watched(pull_state(desk.control, row.id), row.interval) for row in settings.sources if row.enabled
     ]
-    watch(desk.control, desk.warehouse, watched, settings=settings, now=now)
+    also = budget_conditions(desk.control, settings)
+    watch(desk.control, desk.warehouse, watched, settings=settings, now=now, also=also)
     return deliver_due(desk.control, settings, now)
 
 

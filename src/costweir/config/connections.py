@@ -16,7 +16,10 @@ SourceKind = Literal[
     "aws-ce", "aws-export", "gcp-bigquery", "azure-query", "azure-export", "openai", "anthropic"
 ]
 ChannelKind = Literal["webhook", "slack", "email"]
-AlertEvent = Literal["source_late", "run_failed", "source_recovered", "quarantine_grew"]
+AlertEvent = Literal[
+    "source_late", "run_failed", "source_recovered", "quarantine_grew", "budget_threshold", "budget_blocked",
+    "bound_broken",
+]  # fmt: skip
 
 #: A name that can be part of a file name.
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]

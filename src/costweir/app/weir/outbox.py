@@ -5,15 +5,19 @@ The warehouse takes a call that it has already for none, so a crash between its 
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Protocol
 
+from costweir.app.weir.alarms import BATCH as EVENTS
+from costweir.app.weir.alarms import hear
 from costweir.errors import Error
-from costweir.guard.ledger import NANO, Attempt
+from costweir.guard.ledger import NANO, Attempt, Event
 from costweir.prices.table import short_name
 
 if TYPE_CHECKING:
@@ -56,6 +60,10 @@ class Source(Protocol):
 
     def outbox(self, after: int, limit: int = 1_000) -> Sequence[tuple[int, Attempt]]:
         """Ended attempts in the order they ended, each with its number."""
+        ...
+
+    def events(self, after: int, limit: int = 1_000) -> Sequence[Event]:
+        """Events in order."""
         ...
 
 
@@ -104,8 +112,14 @@ def _naive(moment: datetime) -> datetime:
     return moment.replace(tzinfo=None)
 
 
+def _write(lines: bytes) -> None:
+    with contextlib.suppress(OSError):
+        sys.stdout.buffer.write(lines)
+        sys.stdout.buffer.flush()
+
+
 class Outbox:
-    """Carries calls over, in a thread from `start` to `stop`."""
+    """Carries calls over and notes events, in a thread from `start` to `stop`."""
 
     def __init__(self, desk: LocalDesk, open_source: Callable[[], Source], kinds: Mapping[str, str]) -> None:
         self._desk = desk
@@ -134,6 +148,8 @@ class Outbox:
         if ended:
             self._desk.warehouse.append([call_of(attempt, self._kinds) for _, attempt in ended])
             control.put(CURSOR, str(ended[-1][0]))
+        while hear(control, self._source, _write) == EVENTS:
+            pass
         return len(ended)
 
     def _run(self) -> None:
