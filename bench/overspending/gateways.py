@@ -260,9 +260,7 @@ class LiteLLMOnTrial:
 
     async def _until_refused(self, key: str, scenario: Scenario) -> tuple[int, int]:
         """One caller alone until it is refused; and what LiteLLM's refusal says it has counted."""
-        wanted = Errand(
-            f"http://127.0.0.1:{self.port}", key, MODEL, 1, 300, seed=scenario.seed, smallest=smallest
-        )
+        wanted = Errand(f"http://127.0.0.1:{self.port}", key, MODEL, 1, 60, seed=scenario.seed)
         caller = Caller(wanted.url, {"authorization": f"Bearer {key}"})
         counted = -1
         try:

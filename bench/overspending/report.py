@@ -57,7 +57,7 @@ def cell(row: Mapping | None) -> str:
 
 def detail(rows: Sequence[Mapping]) -> str:
     lines = [
-        "| what happens | billed | settled + held | debt | uncertain | unused | smallest hold | calls | refused | holds |",
+        "| what happens | billed | settled + held | debt | uncertain | unused | least hold | calls | refused | holds |",
         "|---|" + "--:|" * 8 + "---|",
     ]
     for row in rows:

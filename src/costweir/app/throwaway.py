@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import subprocess
 import sys
 import tempfile
@@ -85,10 +86,25 @@ async def throw_away(
             process = subprocess.Popen(command, env={}, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
         server = ThrowAway(folder, process, key)
         try:
-            await server.until_ready()
-            yield server
+            with _ended_by_sigterm():
+                await server.until_ready()
+                yield server
         finally:
             await _stop(process)
+
+
+@contextmanager
+def _ended_by_sigterm() -> Generator[None]:
+    """SIGTERM cancels the task, so that the server ends with the command that started it."""
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    if task is None:
+        yield
+        return
+    loop.add_signal_handler(signal.SIGTERM, task.cancel)
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGTERM)
 
 
 async def _stop(process: subprocess.Popen[bytes]) -> None:
