@@ -22,11 +22,13 @@ from costweir.queries.request import Request as Question
 from costweir.web import format as fmt
 from costweir.web.desk import Record
 from costweir.web.pages import rows as cells
-from costweir.web.pages.paging import PER_PAGE, open_span, read_page
+from costweir.web.pages.paging import open_span, read_page
 from costweir.web.pages.shell import Frame, Kit, Now, Source, complete_until, read_sources
 from costweir.web.pages.table import Cell, Column, Row, Table
 
 PATH = "/settings/health"
+#: Runs and lines of one page; both lists are on it, and lines are long.
+SHOWN = 15
 _TONES = {"loaded": "ok", "unchanged": "", "quarantined": "warn", "failed": "bad"}
 
 
@@ -40,7 +42,7 @@ def build(kit: Kit, request: Request) -> Response:
     now = kit.now()
     frame = Frame("health.html", "Data health", "settings", (("Settings", PATH), ("Data health", "")))
     asked = {name: read_page(request, name) for name in ("runs", "lines")}
-    runs = kit.desk.runs(limit=asked["runs"] * PER_PAGE + 1)
+    runs = kit.desk.runs(limit=asked["runs"] * SHOWN + 1)
     if now.empty and not runs:
         return kit.page(request, frame, now=now, context={"empty": True})
     found = kit.ask(
@@ -57,10 +59,12 @@ def build(kit: Kit, request: Request) -> Response:
     if kind in ("csv", "md"):
         return kit.export(sources, kind=kind, name="data-health", now=now)
     known = read_sources(kit, now.today)
-    quarantine = kit.desk.quarantine(limit=asked["lines"] * PER_PAGE + 1)
+    quarantine = kit.desk.quarantine(limit=asked["lines"] * SHOWN + 1)
     spans = {
-        "runs": open_span(len(runs), asked["runs"], partial(_link, asked, "runs", "#h-runs")),
-        "lines": open_span(len(quarantine), asked["lines"], partial(_link, asked, "lines", "#quarantine")),
+        "runs": open_span(len(runs), asked["runs"], partial(_link, asked, "runs", "#h-runs"), size=SHOWN),
+        "lines": open_span(
+            len(quarantine), asked["lines"], partial(_link, asked, "lines", "#quarantine"), size=SHOWN
+        ),
     }
     unknown, untagged = found.maybe("unknown"), found.maybe("untagged")
     context = {

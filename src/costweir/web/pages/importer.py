@@ -68,8 +68,8 @@ def _page(
 
 def _table(seen: Preview) -> Table:
     columns = (
-        Column("Line", "line"), Column("Id", "id", numeric=False), Column("What happens", "state", numeric=False),
-        Column("Details", "details", numeric=False),
+        Column("Line", "line", numeric=False), Column("Id", "id", numeric=False),
+        Column("What happens", "state", numeric=False), Column("Details", "details", numeric=False),
     )  # fmt: skip
     order = list(STATES)
     shown = sorted(

@@ -91,12 +91,13 @@ def _value(key: str, row: Mapping[str, object]) -> Cell:
         return Cell(fmt.NOTHING, "", tone="muted", title="Not set")
     if row["type"] == _HIDDEN:
         return Cell("set, not shown", "secret", badge=True, tone="neutral")
+    if value in ([], {}):
+        return Cell("none", "0", tone="muted")
     if isinstance(value, list):
-        count = len(cast("list[object]", value))
-        words = fmt.plural(count, "row") if count else "none"
-        return Cell(
-            words, str(count), href=PAGES.get(key, "") if count else "", tone="" if count else "muted"
-        )
+        items = cast("list[object]", value)
+        if all(isinstance(item, str) for item in items):
+            return Cell(", ".join(str(item) for item in items), json.dumps(items), tone="wrapany")
+        return Cell(fmt.plural(len(items), "row"), str(len(items)), href=PAGES.get(key, ""))
     text = value if isinstance(value, str) else json.dumps(value)
     return Cell(text, text, tone="wrapany")
 
