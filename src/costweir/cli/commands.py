@@ -24,6 +24,8 @@ _NOUNS = {
     "quarantine": "quarantine:quarantine",
     "export": "export:export",
     "doctor": "doctor:doctor",
+    "budget": "budget:budget",
+    "ledger": "ledger:ledger",
     "why": "why:why",
     "key": "key:key",
     "token": "token:token",

@@ -9,7 +9,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import AwareDatetime, Field, model_validator
 
 from costweir.config.fields import (
     Amount,
@@ -182,7 +182,8 @@ class Customer(Section):
 
 
 class Scope(Section):
-    """What a budget is about. Empty means everything; several keys have to match together."""
+    """What a budget is about. Empty means everything; several keys have to match together, and `*` gives each one the
+    limit for itself."""
 
     tenant: str | None = None
     """A tenant's id."""
@@ -233,6 +234,8 @@ class Budget(Section):
     """Calls in one window."""
     parallel: int | None = Field(default=None, gt=0)
     """Calls at the same moment."""
+    expires: AwareDatetime | None = None
+    """When it ends, with a time zone; a budget that was changed by hand is then as it was before."""
 
     @model_validator(mode="after")
     def _has_a_limit(self) -> Budget:

@@ -12,7 +12,7 @@ from typing import Any
 from costweir.control.annotations import Annotation, Annotations
 from costweir.control.audit import Audit, Change
 from costweir.control.database import Database
-from costweir.control.directory import Customer, Directory, Entity, Plan
+from costweir.control.directory import Budget, Customer, Directory, Entity, Plan
 from costweir.control.views import SavedViews
 from costweir.errors import Conflict, NotFound, UsageError
 
@@ -70,6 +70,9 @@ class Edits:
             if isinstance(entry, Customer) and entry.plan:
                 self._need_plan(entry.plan)
             before = self._checked(kind, entry.id, expected)
+            if isinstance(entry, Budget) and entry.definition.get("expires"):
+                entry = _followed(entry, before)
+                after = replace(entry, origin="user").to_json()
             if before != after:
                 self._directory.add(replace(entry, origin="user"))
             return self._written(by, f"{noun_of(kind)}.put", entry.id, (before, after))
@@ -165,6 +168,15 @@ class Edits:
         if found is None:
             raise NotFound(f"There is no annotation {name!r}.", hint="See the list of annotations.")
         return found
+
+
+def _followed(budget: Budget, before: Record | None) -> Budget:
+    """A budget that expires, with the definition that follows: the one before it that does not expire itself."""
+    then = before.get("then") if before is not None and before.get("expires") else before
+    if then is None:
+        return budget
+    kept = {key: value for key, value in then.items() if key not in ("id", "origin")}
+    return replace(budget, definition={**budget.definition, "then": kept})
 
 
 def _check_version(what: str, record: Record | None, expected: str | None) -> None:

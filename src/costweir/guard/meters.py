@@ -145,6 +145,7 @@ class RollingMeter(Meter):
         self.parts: deque[Part] = deque()
 
     def ends(self) -> int | None:
+        """When the oldest part leaves the window."""
         return self.span.expires(self.parts[0].window.start) if self.parts else None
 
     def turn(self, now: int) -> Meter:
@@ -215,16 +216,20 @@ class Part(Meter):
 
     @property
     def whole(self) -> Meter:
+        """The rolling meter."""
         return self._whole
 
     def ends(self) -> int | None:
+        """When it leaves the window."""
         return self._whole.span.expires(self.window.start)
 
     def hold(self, amount: int) -> None:
+        """Sets room aside here and in the whole."""
         super().hold(amount)
         self._whole.hold(amount)
 
     def end(self, held: int, charged: int, debt: int, calls: int) -> None:
+        """Gives a hold back; once the part left the window, its charge does not count in the whole."""
         super().end(held, charged, debt, calls)
         if self.gone:
             self._whole.end(held, 0, 0, 0)
@@ -232,11 +237,13 @@ class Part(Meter):
             self._whole.end(held, charged, debt, calls)
 
     def correct(self, charged: int, debt: int) -> None:
+        """Changes a charge here, and in the whole while it counts."""
         super().correct(charged, debt)
         if not self.gone:
             self._whole.correct(charged, debt)
 
     def passed(self) -> Sequence[int]:
+        """The thresholds that the whole has passed."""
         steps = self._whole.passed()
         self.told = self._whole.told
         return steps

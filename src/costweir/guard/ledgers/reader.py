@@ -7,7 +7,7 @@ import json
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -34,7 +34,7 @@ from costweir.guard.ledgers.history import SUBJECT, tallies
 from costweir.guard.meters import Counts, Meter
 from costweir.guard.policy import Policy
 from costweir.guard.rebuild import assembled, counted, rows
-from costweir.guard.windows import DAY, Window, instant
+from costweir.guard.windows import DAY, Window, instant, nanoseconds
 
 _ATTEMPT = f"""
 SELECT a.attempt, a.request_id, a.state, {SUBJECT}, a.model, a.provider, a.held, a.charged, a.debt, a.certainty,
@@ -127,6 +127,20 @@ class LedgerReader:
         """One row."""
         found = self._read(_ATTEMPT + " WHERE a.attempt = ?", (number,))
         return _attempt(found[0]) if found else None
+
+    def since(self, start: datetime) -> Iterator[Attempt]:
+        """Attempts since an instant that were not released, oldest first."""
+        after = 0
+        while True:
+            found = self._read(
+                _ATTEMPT
+                + " WHERE a.attempt > ? AND a.at >= ? AND a.state <> 'RELEASED' ORDER BY a.attempt LIMIT 5000",
+                (after, nanoseconds(start)),
+            )
+            yield from map(_attempt, found)
+            if not found:
+                return
+            after = found[-1][0]
 
     def outbox(self, after: int, limit: int = 1_000) -> list[tuple[int, Attempt]]:
         """Ended attempts in the order they ended, with their sequence number; one that was corrected comes again."""
