@@ -21,7 +21,7 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from gateway.machine import busy_seconds, cpu_seconds, described, memory_mb
+from gateway.machine import busy_seconds, cpu_seconds, described, memory_mb, named
 from gateway.peers import PEERS
 from gateway.servers import Running, compile_tools, load, provider, start_costweir, start_peer
 from gateway.strain import while_working
@@ -107,15 +107,20 @@ def measure_direct(upstream: int, work: Path, *, quick: bool) -> list[dict]:
 
 def closed(server: Running, work: Path, connections: int, seconds: float, *, stream: bool) -> dict:
     pids = server.pids()
-    before, moment = cpu_seconds(pids), time.monotonic()
+    # Of Costweir, the process that serves calls; the other one feeds the warehouse and the pages.
+    serving = named(pids, "weir.child") or pids
+    before, before_serving, moment = cpu_seconds(pids), cpu_seconds(serving), time.monotonic()
     request = str(server.request(work, stream=stream))
     row = load(work, "closed", str(seconds), str(connections), server.name, str(server.port), request)[0]
     used, passed = cpu_seconds(pids) - before, time.monotonic() - moment
+    used_serving = cpu_seconds(serving) - before_serving
     resident, proportional = memory_mb(server.pids())
     calls = row["sent"]
     return row | {
         "kind": "closed", "stream": stream, "connections": connections, "rss_mb": resident, "pss_mb": proportional,
-        "per_cpu_second": calls / used if used else 0, "core_share": used / passed,
+        "per_cpu_second": calls / used if used else 0,
+        "per_serving_second": calls / used_serving if used_serving else 0,
+        "rss_serving_mb": memory_mb(serving)[0], "core_share": used / passed,
     }  # fmt: skip
 
 

@@ -38,6 +38,19 @@ def cpu_seconds(pids: list[int]) -> float:
     return total / 1e9
 
 
+def named(pids: list[int], part: str) -> list[int]:
+    """Those of the processes whose command line has this part."""
+    found = []
+    for pid in pids:
+        try:
+            command = Path(f"/proc/{pid}/cmdline").read_bytes()
+        except OSError:
+            continue
+        if part.encode() in command:
+            found.append(pid)
+    return found
+
+
 def memory_mb(pids: list[int]) -> tuple[float, float]:
     """Resident and proportional memory."""
     resident = proportional = 0
