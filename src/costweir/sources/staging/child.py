@@ -12,6 +12,7 @@ import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import duckdb
@@ -84,7 +85,8 @@ class Job:
             shutil.rmtree(work, ignore_errors=True)
 
     def _stage(self, found: Discovery, connection: duckdb.DuckDBPyConnection, work: Path) -> Staged:
-        reader = Reader(connection, work, self.options.source, dict(self.options.rates))
+        passes = None if self.options.all_services else partial(meanings.is_passed, self.classifier)
+        reader = Reader(connection, work, self.options.source, dict(self.options.rates), passes)
         for item, error in found.refused:
             self._reject(item, error)
         bills = self._read(reader, self._counting(self._look(reader, found.files)))

@@ -77,6 +77,11 @@ def is_ai(knows: Knows, asked: Asked) -> bool:
     return bool(said.get("ModelId")) or said.get("ServiceCategory", "").lower() == "ai and machine learning"
 
 
+def is_passed(knows: Knows, key: Key) -> bool:
+    """Whether it follows from the strings alone that the line is not about AI."""
+    return key[0] in _CLOUDS and not is_ai(knows, Asked(key, None, ""))
+
+
 def ask(knows: Knows, asked: Asked) -> Meaning:
     """The classifier's answer, completed by what the bill itself says about model, direction and cache."""
     meaning, facts = knows.classify(_line(asked)), asked.key[5]

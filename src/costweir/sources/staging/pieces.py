@@ -10,12 +10,12 @@ the file is read again as a whole; so what is said about a file never depends on
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Event
@@ -23,11 +23,12 @@ from typing import BinaryIO
 
 import duckdb
 
-from costweir.sources.formats.format import literal
-from costweir.sources.staging.opening import Opened, text_blocks
+from costweir.sources.formats.format import literal, quoted
+from costweir.sources.staging.opening import INFLATE_ERRORS, Opened, text_blocks
+from costweir.sources.staging.sieve import Sieve
 
 #: About as much text is in a piece.
-PIECE_BYTES = 16 << 20
+PIECE_BYTES = 32 << 20
 #: Files from this size on are cut, by how they are packed. What is packed otherwise is not.
 CUT_FROM = {"none": 32 << 20, "gzip": 4 << 20}
 _BLOCK_BYTES = 1 << 20
@@ -40,12 +41,16 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 #: How raw rows are written, in pieces and whole.
 RAW = "FORMAT parquet, COMPRESSION lz4_raw, ROW_GROUP_SIZE 24576"
 
+_PLACE = "row:"
+#: The column with the place of a row in its piece, from 0.
+PLACE = quoted(_PLACE)
+
 Cursors = SimpleQueue[duckdb.DuckDBPyConnection]
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Some rows of a file, in their order, as a Parquet file; `before` rows of the file come before them."""
+    """Some rows of a file as a Parquet file; `before` rows of the file come before the piece they are from."""
 
     path: Path
     before: int = 0
@@ -55,21 +60,30 @@ class _WholeError(Exception):
     """The file has to be read as a whole."""
 
 
-def in_pieces(
-    connection: duckdb.DuckDBPyConnection, opened: Opened, select: str, *, target: Path
-) -> tuple[Part, ...] | None:
-    """The rows of a CSV as Parquet files beside `target`, or None where it has to be read as a whole.
-
-    `select` are its columns as SQL. Raises OSError for a full disk.
-    """
+def is_large(opened: Opened) -> bool:
+    """Whether a file is cut."""
     least = CUT_FROM.get(opened.packing)
-    if opened.kind != "csv" or least is None or opened.path.stat().st_size < least:
-        return None
+    return opened.kind == "csv" and least is not None and opened.path.stat().st_size >= least
+
+
+def in_pieces(
+    connection: duckdb.DuckDBPyConnection,
+    opened: Opened,
+    select: str,
+    *,
+    target: Path,
+    sieve: Sieve | None = None,
+) -> tuple[Part, ...] | None:
+    """The rows of a large CSV as Parquet files beside `target`, or None where it has to be read as a whole.
+
+    `select` are its columns as SQL; each file has the column PLACE besides. What passes the sieve is left out. Raises
+    OSError for a full disk.
+    """
     with _threads(connection) as cursors:
-        cutter = _Cutter(opened, select, target, cursors)
+        cutter = _Cutter(opened, select, target, cursors, sieve)
         try:
             return cutter.parts()
-        except (_WholeError, EOFError, zlib.error, duckdb.Error):
+        except (_WholeError, EOFError, *INFLATE_ERRORS, duckdb.Error):
             return None
         finally:
             cutter.clear()
@@ -102,6 +116,7 @@ class _Cutter:
     select: str
     target: Path
     cursors: Cursors
+    sieve: Sieve | None
     #: Files of pieces that were read, to be written again: the next piece needs no new memory and no new disk.
     spare: SimpleQueue[Path] = field(default_factory=SimpleQueue[Path])
     broken: Event = field(default_factory=Event)
@@ -142,12 +157,12 @@ class _Cutter:
                 out.seek(0)
                 marked = number and out.read(3) == _BYTE_ORDER_MARK
             # Of lines that end in two ways the reader of a file complains, and the reader of a piece may see one.
-            if self.broken.is_set() or marked or found != (line_end or found):
+            if self.broken.is_set() or marked or (found and line_end and found != line_end):
                 raise _WholeError
             yield piece
             if behind is None:
                 return
-            rest, line_end = behind, found
+            rest, line_end = behind, found or line_end
 
     def _bring(self, number: int, piece: Path) -> tuple[Path, int]:
         """Brings a piece into Parquet, and says where and how many rows it has."""
@@ -156,32 +171,74 @@ class _Cutter:
             if self.broken.is_set():
                 raise _WholeError
             part = self._named(f"{number}.parquet")
-            text = self.opened.text(piece, header="false" if number else "true")
-            row = cursor.execute(
-                f"COPY (SELECT {self.select} FROM {text}, buffer_size = {_BUFFER_BYTES})) "
-                f"TO {literal(str(part))} ({RAW})"
-            ).fetchone()
+            text = self.opened.bare(piece) if number else self.opened.titled(piece)
+            text = f"{text}, buffer_size = {_BUFFER_BYTES})"
+            rows = self._sifted(cursor, piece, text, number, part)
+            if rows is None:
+                rows = _copied(cursor, f"row_number() OVER () - 1 AS {PLACE}, {self.select}", text, part)
+            return part, rows
         except BaseException:
             self.broken.set()
             raise
         finally:
             self.cursors.put(cursor)
             self.spare.put(piece)
-        return part, int(row[0]) if row else 0
+
+    def _sifted(
+        self, cursor: duckdb.DuckDBPyConnection, piece: Path, relation: str, number: int, part: Path
+    ) -> int | None:
+        """Counts a piece and brings those of its rows into Parquet that are kept; None where all are to be."""
+        sifted = self.sieve.sift(cursor, relation) if self.sieve else None
+        if self.sieve is None or sifted is None:
+            return None
+        few = piece.with_suffix(".few")
+        with piece.open("rb") as stream, mmap(stream.fileno(), 0, access=ACCESS_READ) as text:
+            starts = _lines(text)[0 if number else 1 :]
+            # A row has at least one line. So where there are as many lines as rows, each line is one row.
+            if len(starts) != sifted.count + 1:
+                self.sieve.idle = True
+                return None
+            sign = self.opened.delimiter.encode()
+            with few.open("wb") as out:
+                for place in sifted.kept:
+                    out.write(b"%d%s%s" % (place, sign, text[starts[place] : starts[place + 1]]))
+        placed = f"{self.opened.bare(few, before={_PLACE: 'BIGINT'})})"
+        if _copied(cursor, f"{PLACE}, {self.select}", placed, part) != len(sifted.kept):
+            raise _WholeError
+        few.unlink()
+        self.sieve.count(cursor)
+        return sifted.count
+
+
+def _copied(cursor: duckdb.DuckDBPyConnection, select: str, relation: str, target: Path) -> int:
+    row = cursor.execute(
+        f"COPY (SELECT {select} FROM {relation}) TO {literal(str(target))} ({RAW})"
+    ).fetchone()
+    return int(row[0]) if row else 0
+
+
+def _lines(text: mmap) -> list[int]:
+    """Where each line starts, and where the last one ends."""
+    starts, found = [0], 0
+    while found := text.find(b"\n", found) + 1:
+        starts.append(found)
+    if starts[-1] < len(text):
+        starts.append(len(text))
+    return starts
 
 
 def _fill(out: BinaryIO, rest: bytes, blocks: Iterator[bytes]) -> tuple[bytes | None, bytes]:
     """Writes a piece, which begins with `rest`, over what was there.
 
-    Gives what lies behind its last line, or None when the text has ended, and what its lines end with.
+    Gives what lies behind its last line, or None when the text has ended, and what its lines end with, where one does.
     """
-    size, returns = out.write(rest), b"\r" in rest
+    size, returns, feeds = out.write(rest), b"\r" in rest, b"\n" in rest
     behind: bytes | None = None
     for block in blocks:
         end = block.rfind(b"\n") + 1 if size + len(block) >= PIECE_BYTES else 0
         mine = block[:end] if end else block
         size += out.write(mine)
-        returns = returns or b"\r" in mine
+        returns, feeds = returns or b"\r" in mine, feeds or b"\n" in mine
         if end:
             behind = block[end:]
             break
@@ -189,7 +246,7 @@ def _fill(out: BinaryIO, rest: bytes, blocks: Iterator[bytes]) -> tuple[bytes | 
             raise _WholeError
     out.truncate(size)
     if not returns:
-        return behind, b"\n"
+        return behind, b"\n" if feeds else b""
     out.seek(0)
     text = out.read()
     if not text.count(b"\r\n") == text.count(b"\r") == text.count(b"\n"):

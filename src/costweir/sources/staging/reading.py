@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -17,8 +17,10 @@ from costweir.errors import SourceRejected
 from costweir.sources.formats import recognise
 from costweir.sources.formats.format import BillFile, Format, Header, literal, quoted
 from costweir.sources.staging import rows
+from costweir.sources.staging.meanings import Key
 from costweir.sources.staging.opening import Opened, open_file, records
-from costweir.sources.staging.pieces import RAW, Part, in_pieces
+from costweir.sources.staging.pieces import PLACE, RAW, Part, in_pieces, is_large
+from costweir.sources.staging.sieve import Sieve
 
 SlotKey = tuple[str, str, str]
 
@@ -38,8 +40,12 @@ class BillRead:
     number: int
     header: Header = field(default_factory=dict[str, str])
     kind: str = ""
-    #: The Parquet files with its rows, in their order.
+    #: The Parquet files with its rows, in their order, and whether each is a piece of the file.
     parts: tuple[Part, ...] = ()
+    cut: bool = False
+    #: What was counted of the file and left out of the parts, and how to bring all of its rows into parts.
+    sieve: Sieve | None = None
+    again: Callable[[], tuple[Part, ...]] | None = None
     columns: tuple[str, ...] = ()
     malformed: list[tuple[int, str, str]] = field(default_factory=list[tuple[int, str, str]])
     rows: int = 0
@@ -61,6 +67,18 @@ class BillRead:
     def view(self) -> str:
         """SQL for its mapped rows."""
         return f"(SELECT * FROM {self.of.view} WHERE {self._mine} AND {self._counts})"
+
+    @property
+    def sifted(self) -> bool:
+        """Whether most rows that are not kept were left out of the parts."""
+        return self.again is not None and self.sieve is not None and not self.sieve.idle
+
+    def every_row(self) -> str:
+        """SQL for its mapped rows with those that were only counted, for which the file is read once more."""
+        if self.again is not None:
+            self.parts, self.again = self.again(), None
+            self.of.relation = _joined([self])
+        return self.view
 
     @property
     def of(self) -> Batch:
@@ -153,7 +171,7 @@ def batches(bills: Sequence[BillRead]) -> list[list[BillRead]]:
     result: list[list[BillRead]] = []
     groups: dict[tuple[object, ...], list[BillRead]] = {}
     for bill in bills:
-        size = bill.size
+        size = BATCH_BYTES if bill.cut else bill.size
         key = (bill.form.source, bill.form.provider, bill.kind, tuple(bill.header.items()))
         group = groups.get(key)
         if size > BATCH_BYTES // 4 or group is None or sum(b.size for b in group) > BATCH_BYTES:
@@ -174,28 +192,34 @@ def by_batch(bills: Sequence[BillRead]) -> list[tuple[Batch, list[BillRead]]]:
 
 
 def _joined(bills: Sequence[BillRead]) -> str:
-    """SQL for the raw rows of files: `file_index` says of which, and `file_row_number` which of its rows each is."""
-    parts = [(place, part) for place, bill in enumerate(bills) for part in bill.parts]
-    paths = ", ".join(literal(str(part.path)) for _, part in parts)
+    """SQL for the raw rows of files: `file_index` says of which, and `file_row_number` which of its rows each is.
+
+    A file that was cut is alone.
+    """
+    parts = [part for bill in bills for part in bill.parts]
+    paths = ", ".join(literal(str(part.path)) for part in parts)
     read = f"read_parquet([{paths}], file_row_number = true, hive_partitioning = false)"
-    if len(parts) == len(bills):
+    if not any(bill.cut for bill in bills):
         return f"(SELECT *, file_index::INTEGER AS file_index FROM {read})"
-    places = [place for place, _ in parts]
-    before = [part.before for _, part in parts]
+    before = f"{[part.before for part in parts]}[file_index::BIGINT + 1]"
     return (
-        f"(SELECT * REPLACE (file_row_number + {before}[file_index::BIGINT + 1] AS file_row_number), "
-        f"{places}[file_index::BIGINT + 1] AS file_index FROM {read})"
+        f"(SELECT * EXCLUDE ({PLACE}, file_row_number), {before} + {PLACE} AS file_row_number, 0 AS file_index "
+        f"FROM {read})"
     )
 
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Reads files. `source` is what the user asked for, `rates` are US dollars for one unit."""
+    """Reads files. `source` is what the user asked for, `rates` are US dollars for one unit.
+
+    `passes` says of which strings a row is only counted, where not all rows are kept.
+    """
 
     connection: duckdb.DuckDBPyConnection
     work: Path
     source: str
     rates: dict[str, Decimal]
+    passes: Callable[[Key], bool] | None = None
 
     def look(self, local: Path, file: BillFile) -> tuple[Opened, Format]:
         """Opens a file and says which format it is. Raises SourceRejected."""
@@ -206,7 +230,14 @@ class Reader:
         """Brings text into Parquet. Raises SourceRejected when a file cannot be read to its end."""
         bill = BillRead(file, form, number, opened.header, opened.kind)
         bill.columns = rows.named_columns(opened.header, dict(form.columns(opened.header)))
-        bill.parts = (Part(opened.path),) if opened.kind == "parquet" else self._converted(opened, bill)
+        if opened.kind == "parquet":
+            bill.parts = (Part(opened.path),)
+        elif is_large(opened):
+            self._cut(opened, bill)
+        if not bill.parts:
+            bill.parts = self._converted(opened, bill)
+        if opened.temporary is not None:
+            opened.temporary.unlink()
         return bill
 
     def count(self, number: int, bills: Sequence[BillRead]) -> Batch:
@@ -218,6 +249,10 @@ class Reader:
         batch.rate = rows.usd_rate(self.rates)
         batch.relation = _joined(bills)
         self.connection.execute(f"CREATE OR REPLACE TEMP TABLE {batch.census} AS {rows.census(batch.view)}")
+        for bill in bills:
+            if bill.sieve is not None:
+                counted = bill.sieve.census(bill.place)
+                self.connection.execute(f"INSERT INTO {batch.census} BY NAME {counted}")
         return batch
 
     def slots_of_head(self, opened: Opened, form: Format) -> set[SlotKey]:
@@ -227,7 +262,7 @@ class Reader:
             return set()
         head = self.work / "head.csv"
         head.write_text(opened.head.rpartition("\n")[0] + "\n", encoding="utf-8")
-        relation = opened.text(head, header="true")
+        relation = opened.titled(head)
         mapped = rows.mapped(
             form,
             form.columns(opened.header),
@@ -241,20 +276,28 @@ class Reader:
             return set()
         return {(str(provider), str(account), str(period)) for provider, account, period in found}
 
+    def _cut(self, opened: Opened, bill: BillRead) -> None:
+        """Reads a large CSV in pieces, if it can be, and without the rows that are only counted."""
+        chosen = ", ".join(map(quoted, bill.columns))
+
+        def parts(name: str, sieve: Sieve | None) -> tuple[Part, ...]:
+            target = self.work / f"{name}_{bill.number}.parquet"
+            return in_pieces(self.connection, opened, chosen, target=target, sieve=sieve) or ()
+
+        # What was unpacked for reading is gone when the rows that were left out are asked for.
+        if self.passes is not None and opened.temporary is None:
+            bill.sieve = Sieve(self.connection, bill.number, bill.form, bill.header, self.passes)
+            bill.again = lambda: parts("all", None)
+        bill.parts = parts("raw", bill.sieve)
+        bill.cut = bool(bill.parts)
+        if not bill.parts:
+            bill.sieve = bill.again = None
+
     def _converted(self, opened: Opened, bill: BillRead) -> tuple[Part, ...]:
-        """Brings the columns that are used into Parquet files in row order, and notes the lines that are no
+        """Brings the columns that are used into a Parquet file in row order, and notes the lines that are no
         rows."""
         target = self.work / f"raw_{bill.number}.parquet"
         chosen = ", ".join(map(quoted, bill.columns))
-        parts = in_pieces(self.connection, opened, chosen, target=target)
-        if parts is None:
-            self._at_once(opened, bill, chosen, target)
-            parts = (Part(target),)
-        if opened.temporary is not None:
-            opened.temporary.unlink()
-        return parts
-
-    def _at_once(self, opened: Opened, bill: BillRead, chosen: str, target: Path) -> None:
         rejects = f"store_rejects = true, rejects_limit = {MALFORMED_LIMIT + 1}"
         if opened.kind == "json":
             lines = "read_csv" in opened.relation
@@ -269,6 +312,7 @@ class Reader:
                 self._copy(f"SELECT {chosen} FROM {opened.relation}, null_padding = true, {rejects})", target)
                 found = self._rejects()
             self._note(bill, found, len(opened.header))
+        return (Part(target),)
 
     def _copy(self, select: str, target: Path) -> int:
         self.connection.execute("SET preserve_insertion_order = true")

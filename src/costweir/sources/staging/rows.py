@@ -68,6 +68,12 @@ PROBLEMS: tuple[tuple[str, str], ...] = (
     ("service_name IS NULL", "the service is missing"),
 )
 
+_OF_ROW = ("charge_period_start", "billed_cost")
+_TESTS = tuple((test, test.startswith(_OF_ROW)) for test, _ in PROBLEMS)
+#: SQL that says whether the columns that differ from row to row have a problem, and whether the others have.
+ROW_PROBLEM = f"({' OR '.join(test for test, of_row in _TESTS if of_row)})"
+KEY_PROBLEM = f"({' OR '.join(test for test, of_row in _TESTS if not of_row)})"
+
 
 def macros() -> str:
     """The statements that define the macros of the column expressions."""
@@ -78,6 +84,18 @@ def named_columns(header: Header, expressions: Mapping[str, str]) -> tuple[str, 
     """Those columns of `header` that the expressions name as quoted identifiers."""
     text = "\n".join(expressions.values())
     return tuple(name for name in header if quoted(name) in text)
+
+
+def keyed(expressions: Mapping[str, str]) -> Mapping[str, str]:
+    """Those expressions that tell the slot and the currency of a row, what the classifier sees, and KEY_PROBLEM."""
+    names = (*SLOT, *KEYS, "billing_account_id", "billing_period_start", "billing_currency", "service_name")
+    return {name: text for name, text in expressions.items() if name in names}
+
+
+def typed(expressions: Mapping[str, str], name: str) -> str:
+    """SQL for one charge column under its name."""
+    kind: Kind = next(column.kind for column in CHARGE_COLUMNS if column.name == name)
+    return f"{_typed(expressions.get(name, 'NULL'), kind)} AS {name}"
 
 
 def mapped(form: Format, expressions: Mapping[str, str], relation: str) -> str:

@@ -187,7 +187,7 @@ class _Reach:
         if bill.number not in self._known:
             found = self._connection.execute(
                 "SELECT DISTINCT coalesce(sub_account_id, ''), charge_period_start::DATE "
-                f"FROM {bill.view} WHERE charge_period_start IS NOT NULL "
+                f"FROM {bill.every_row()} WHERE charge_period_start IS NOT NULL "
                 "AND x_provider = ? AND x_account = ? AND x_period = ?",
                 list(self._slot),
             ).fetchall()
@@ -282,7 +282,7 @@ def _hashes(connection: duckdb.DuckDBPyConnection, bill: BillRead, every: int) -
     """How often each row occurs, of those rows whose hash `every` divides."""
     found = connection.execute(
         f"SELECT h, count(*) FROM (SELECT hash({', '.join(f'{name}::VARCHAR' for name in _ROW)}) AS h "
-        f"FROM {bill.view}) WHERE h % {every} = 0 GROUP BY h"
+        f"FROM {bill.every_row()}) WHERE h % {every} = 0 GROUP BY h"
     ).fetchall()
     return {int(row[0]): int(row[1]) for row in found}
 

@@ -168,8 +168,10 @@ class Writer:
         """The raw rows that are kept, in a file of their own, where they are few among many; else None.
 
         A filter leaves a few rows in each block, and the hundreds of expressions of a charge cost as much for
-        a block of few rows as for a full one.
+        a block of few rows as for a full one. Of a file that was sifted hardly any others are left.
         """
+        if any(bill.sifted for bill in batch.bills):
+            return None
         kept = self._one(
             f"SELECT coalesce(sum(n), 0)::BIGINT FROM {batch.census} SEMI JOIN meaning "
             f"USING ({', '.join(rows.KEYS)})"
