@@ -10,7 +10,7 @@ import socket
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -28,6 +28,7 @@ from costweir.app.office import DeskOffice
 from costweir.app.schedule import Schedule
 from costweir.app.weir.side import Weir
 from costweir.errors import Conflict, Error, Unreachable, UsageError
+from costweir.guard.ledgers.reader import LedgerReader
 from costweir.web.access import Access, Keys
 from costweir.web.api import Writes, api_routes
 from costweir.web.app import create_app
@@ -188,6 +189,7 @@ def _web(
         office=office,
         allowed_hosts=["*"] if faces.public and not settings.web.allowed_hosts else hosts,
         book=cache(lambda: _book(settings)),
+        ledger=None if settings.ledger_path is None else cache(partial(LedgerReader, settings.ledger_path)),
     )
     # Behind a proxy on this machine everybody seems to be here, so whoever sets a login wants one.
     open_reading = not faces.public and door is None

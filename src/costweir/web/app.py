@@ -17,6 +17,7 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from costweir.errors import NotFound
+from costweir.guard.ledgers.reader import LedgerReader
 from costweir.prices.book import Book
 from costweir.web.desk import Desk
 from costweir.web.office import Office
@@ -40,6 +41,7 @@ from costweir.web.pages import (
     views,
 )
 from costweir.web.pages.shell import Kit
+from costweir.web.pages.weir.routes import weir_pages
 from costweir.web.problems import Internal, problem
 
 POLICY = (
@@ -59,11 +61,12 @@ LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 def create_app(
     desk: Desk, *, routes: Sequence[BaseRoute] = (), allowed_hosts: Sequence[str] = LOOPBACK,
     book: Callable[[], Book] = Book.load, office: Office | None = None,
+    ledger: Callable[[], LedgerReader] | None = None,
 ) -> Starlette:  # fmt: skip
     """The app over one desk. `routes` are mounted beside the pages; `allowed_hosts` are the names (no port)
     that a request may be addressed to, `*` allows every name. `book` gives the price book with the operator's own
-    prices. Without an `office` the pages can only be read."""
-    kit = Kit(desk, book, office)
+    prices. Without an `office` the pages can only be read. `ledger` opens the ledger of the gateway."""
+    kit = Kit(desk, book, office, ledger)
     pages: list[BaseRoute] = [
         Route("/static/{digest}/{name}", kit.assets.serve),
         *overview.routes(kit),
@@ -82,6 +85,7 @@ def create_app(
         *directory.routes(kit),
         *entry.routes(kit),
         *importer.routes(kit),
+        *weir_pages(kit),
         *palette.routes(kit),
     ]
     return Starlette(

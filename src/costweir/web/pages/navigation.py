@@ -54,6 +54,13 @@ SECTIONS = (
         Place("plans", "Plans & margin", "/customers/plans", "", "profit"),
         Place("models", "Models", "/customers/models", "m", "tokens unit cost"),
     )),
+    Section("live", "Live", (
+        Place("rate", "Spend rate", "/live", "l", "gateway now per hour"),
+        Place("calls", "Calls", "/live/calls", "", "requests refused blocked why"),
+        Place("sessions", "Sessions", "/live/sessions", "", "running cost stop"),
+        Place("budgets", "Budgets", "/live/budgets", "b", "limits thresholds freeze"),
+        Place("keys", "Keys", "/live/keys", "k", "gateway virtual key rotate revoke"),
+    )),
     Section("settings", "Settings", (
         Place("health", "Data health", "/settings/health", "s", "quarantine runs late sources"),
         Place("sources", "Sources", "/settings/sources", "", "connect lag last runs"),

@@ -20,6 +20,7 @@ from starlette.responses import PlainTextResponse, Response
 
 from costweir.domain.answer import Answer
 from costweir.errors import Error, Unreachable
+from costweir.guard.ledgers.reader import LedgerReader
 from costweir.prices.book import Book
 from costweir.queries.coverage import stated_lags
 from costweir.queries.request import Request as Question
@@ -86,6 +87,7 @@ class Kit:
     desk: Desk
     book: Callable[[], Book] = Book.load
     kept: Office | None = None
+    weir: Callable[[], LedgerReader] | None = None
     assets: Assets = field(default_factory=Assets)
     forms: Forms = field(default_factory=Forms)
     ask: Asking = field(init=False)
@@ -112,6 +114,16 @@ class Kit:
         if self.kept is None:
             raise Unreachable("This server keeps no customers, plans or views.", hint="Ask the main server.")
         return self.kept
+
+    def ledger(self) -> LedgerReader:
+        """The ledger of the gateway, for reading. Raises NotFound before its first start, Unreachable where it is no
+        file."""
+        if self.weir is None:
+            raise Unreachable(
+                "The ledger of this server cannot be read from its pages.",
+                hint='Set ledger = { url = "sqlite:ledger.db" }.',
+            )
+        return self.weir()
 
     def now(self) -> Now:
         """The state of the store."""

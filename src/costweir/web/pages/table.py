@@ -52,8 +52,8 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Gauge:
-    """The weir: `settled` and `held` in percent of the full width, `now` and `limit` as numbers, `text` in
-    money."""
+    """The weir: `settled` and `held` in percent of the full width (no `held` is empty), `now` and `limit` as numbers, and
+    `text` in money."""
 
     label: str
     settled: str
@@ -61,6 +61,7 @@ class Gauge:
     now: str
     limit: str
     state: str = "ok"
+    held: str = ""
 
 
 Row = tuple[Cell, ...]

@@ -1,0 +1,13 @@
+"""The gateway's pages in one list."""
+
+from __future__ import annotations
+
+from starlette.routing import BaseRoute
+
+from costweir.web.pages.shell import Kit
+from costweir.web.pages.weir import why
+
+
+def weir_pages(kit: Kit) -> list[BaseRoute]:
+    """Everything below `/live`, and `/why/<id>`."""
+    return [*why.routes(kit)]

@@ -1,0 +1,107 @@
+"""How the ledger's values read: nano-dollars as money, scopes and windows in words, states as badges."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from costweir.domain.money import decimal_text
+from costweir.guard.ledger import Attempt, Balance
+from costweir.web import format as fmt
+from costweir.web.pages.table import Cell, Gauge
+
+_STATES = {
+    "HELD": ("held", "info"), "SENT": ("running", "info"), "SETTLED": ("settled", "ok"),
+    "RELEASED": ("given back", "neutral"), "UNCERTAIN": ("charged at its hold", "warn"),
+}  # fmt: skip
+_SPANS = {"day": "today", "week": "this week", "month": "this month", "total": "in all", "session": "session"}
+_LATER = {"day": "That day's", "week": "That week's", "month": "That month's"}
+
+
+def dollars(nano: int) -> Decimal:
+    """Nano-dollars as an exact amount."""
+    return Decimal(nano).scaleb(-9)
+
+
+def money(nano: int, *, places: int | None = None) -> str:
+    """`$0.0312`; under a dollar with four places."""
+    return fmt.money(dollars(nano), places=places)
+
+
+def money_cell(nano: int | None, *, places: int | None = 4, tone: str = "") -> Cell:
+    """An amount in a table; an en dash for none."""
+    if nano is None:
+        return Cell(fmt.NOTHING)
+    return Cell(money(nano, places=places), decimal_text(dollars(nano)), tone=tone)
+
+
+def places_of(*amounts: int) -> int:
+    """One precision for amounts that are read together: four places when the smallest that is not zero needs them."""
+    return 2 if all(amount % 10_000_000 == 0 for amount in amounts) else 4
+
+
+def state(attempt: Attempt) -> Cell:
+    """The state of an attempt as a badge."""
+    word, tone = _STATES[attempt.state]
+    return Cell(word, attempt.state, badge=True, tone=tone)
+
+
+def scope(named: Mapping[str, str]) -> str:
+    """`customer acme, feature chat`; everything for none."""
+    inner = {kind: name for kind, name in named.items() if not (kind == "plan" and "customer" in named)}
+    return ", ".join(f"{kind} {name}" for kind, name in inner.items()) or "everything"
+
+
+def window(window_id: str) -> str:
+    """`this month` for `month:2026-11`; a rolling window says how long it is."""
+    kind = window_id.partition(":")[0]
+    if kind == "rolling":
+        return f"last {window_id.partition(':')[2].partition('@')[0]}"
+    return _SPANS.get(kind, window_id)
+
+
+def moment(at: datetime | None) -> str:
+    """`18 Nov 2026, 09:52:41 UTC`."""
+    if at is None:
+        return fmt.NOTHING
+    shown = at.astimezone(UTC)
+    return f"{fmt.day(shown.date(), today=shown.date())} {shown.year}, {shown:%H:%M:%S} UTC"
+
+
+def clock(at: datetime | None) -> Cell:
+    """`09:52:41`, with the whole instant in the CSV."""
+    if at is None:
+        return Cell(fmt.NOTHING)
+    shown = at.astimezone(UTC)
+    return Cell(
+        f"{shown:%H:%M:%S}", shown.isoformat(timespec="milliseconds").replace("+00:00", "Z"), tone="nowrap"
+    )
+
+
+def age(since: datetime, now: datetime) -> str:
+    """How long ago, in two units at most."""
+    return fmt.age(now - since)
+
+
+def gauge(balance: Balance, label: str) -> Gauge:
+    """Settled and held of a limit. The limit stands at 80 % of the width, so that what goes beyond it can be seen."""
+    limit = balance.limit or 0
+    spent, held = balance.settled + balance.debt, balance.held
+    full = max(limit, 1)
+
+    def width(part: int) -> str:
+        return f"{min(Decimal(100), Decimal(part) * 100 / full):.2f}%"
+
+    used = (spent + held) * 100 // full
+    tone = "bad" if used >= 100 else "warn" if used >= 80 else "ok"
+    text = f"{money(spent)} settled and {money(held)} held of {money(limit)}"
+    return Gauge(
+        label,
+        width(spent),
+        text,
+        str(dollars(spent + held)),
+        str(dollars(limit)),
+        tone,
+        width(held) if held else "",
+    )
