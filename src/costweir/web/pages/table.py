@@ -52,7 +52,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Gauge:
-    """The weir: `settled` and `held` in percent of the full width (no `held` is empty), `now` and `limit` as numbers, and
+    """The weir: `settled` and `held` (may be empty) in percent of the full width, `now` and `limit` as numbers, and
     `text` in money."""
 
     label: str
