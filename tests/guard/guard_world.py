@@ -112,6 +112,7 @@ class House:
         self.hands = hands or Hands()
         self.runner = asyncio.Runner()
         self.lease = 600
+        self.closed = False
         self.terms = terms or Terms()
         self.revision = 1
         self.ledger = self._made(terms)
@@ -171,7 +172,10 @@ class House:
         return [event.detail for event in self.run(self.ledger.events(0)) if event.kind == kind]
 
     def close(self) -> None:
-        """Closes the ledger in peace."""
+        """Closes the ledger in peace; a second call does nothing."""
+        if self.closed:
+            return
+        self.closed = True
         self.run(self.ledger.close())
         self.runner.close()
 

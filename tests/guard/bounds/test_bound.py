@@ -145,7 +145,7 @@ def test_no_usage_of_a_message_within_its_bounds_costs_more_than_the_hold(
 def test_a_price_in_whole_numbers_is_that_of_the_book_rounded_up(
     name: str, tier: str, hour: int, counts: dict[str, int]
 ) -> None:
-    model, usage, moment = terms(name), Usage(**counts), NOW.replace(hour=hour)
+    model, usage, moment = terms(name, "mock"), Usage(**counts), NOW.replace(hour=hour)
 
     found = cost_of(usage, model, on=moment, tier=tier)
     exact = book().price(usage, model=name, provider=model.tariff.provider, on=moment, tier=tier)
@@ -291,6 +291,27 @@ def test_cache_writes_that_have_no_price_are_unpriced_and_not_free() -> None:
     assert bound.unpriced == ("cache_write_1h",)
     assert not bound.candidate().priced
     assert bound.candidate().why == "There is no price for cache_write_1h."
+
+
+def test_a_write_that_openai_makes_unasked_costs_what_input_does_where_it_has_no_price() -> None:
+    written, plain = (
+        cost_of(usage, terms("gpt-4o"), on=NOW) for usage in (Usage(cache_write=1_000), Usage(input=1_000))
+    )
+
+    assert written is not None
+    assert written == plain
+    assert cost_of(Usage(cache_write=1_000), terms("half", "anthropic"), on=NOW) is None
+
+
+def test_a_message_that_only_fills_the_cache_writes_nothing() -> None:
+    bound = plan(
+        message(max_tokens=0, cache_control={"type": "ephemeral"}),
+        terms("claude-opus-5", "anthropic"),
+        on=DAY,
+    )
+
+    assert (bound.cap, bound.floor, bound.cap_fields) == (0, 0, ("max_tokens",))
+    assert bound.fixed > 0
 
 
 def test_a_model_without_a_price_is_unpriced() -> None:

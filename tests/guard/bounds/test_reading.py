@@ -88,6 +88,11 @@ def test_the_quick_way_reads_what_the_walk_reads(body: dict[str, Any], tight: bo
         ({"service_tier": "imperial"}, "'imperial'"),
         ({"stream_options": {"include_everything": True}}, "stream_options.include_everything"),
         ({"use_beam_search": True}, "use_beam_search"),
+        ({"prompt_cache_options": {"mode": "explicit", "ttl": "12h"}}, "ttl '12h': its price is not known"),
+        (
+            {"messages": said({"type": "text", "text": "x", "prompt_cache_breakpoint": {"ttl": "12h"}})},
+            "'12h'",
+        ),
     ],
 )
 def test_what_has_no_bound_is_named_in_a_chat(more: dict[str, Any], named: str) -> None:
@@ -104,7 +109,7 @@ def test_what_has_no_bound_is_named_in_a_chat(more: dict[str, Any], named: str) 
         ({"thinking": {"type": "endless"}}, "thinking 'endless'"),
         ({"cache_control": {"type": "ephemeral", "ttl": "1y"}}, "ttl '1y'"),
         ({"context_management": {"edits": [{"type": "compact_20260112"}]}}, "a second request"),
-        ({"output_config": {"task_budget": 1}}, "output_config.task_budget"),
+        ({"output_config": {"soul": 1}}, "output_config.soul"),
         ({"speed": "ludicrous"}, "'ludicrous'"),
         ({"system": [{"type": "text", "text": "x", "secret": 1}]}, "system[0].secret"),
         (
@@ -240,6 +245,12 @@ def test_the_longer_life_wins() -> None:
     ]
 
     assert message(messages=said(*parts)).caching == "1h"
+
+
+def test_a_cache_breakpoint_of_the_usual_life_is_taken() -> None:
+    part = {"type": "text", "text": "x", "prompt_cache_breakpoint": {"mode": "explicit", "ttl": "30m"}}
+
+    assert chat(messages=said(part), prompt_cache_options={"mode": "explicit"}).problems == ()
 
 
 def test_both_caps_are_read_and_the_smaller_one_holds() -> None:

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 from datetime import date
-from typing import Any, get_args
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import pytest
 
@@ -21,7 +21,8 @@ VALUES: dict[str, Any] = {
     "messages": [{"role": "user", "content": "x"}], "stream": True, "stream_options": {"include_usage": True},
     "service_tier": "auto", "speed": "fast", "tools": [], "functions": [], "modalities": ["text"],
     "thinking": {"type": "adaptive"}, "cache_control": {"type": "ephemeral"}, "system": "x", "input": "x",
-    "output_config": {"effort": "low"}, "context_management": {"edits": [{"type": "clear_tool_uses_20250919"}]},
+    "output_config": {"effort": "low"}, "prompt_cache_options": {"ttl": "30m"},
+    "context_management": {"edits": [{"type": "clear_tool_uses_20250919"}]},
     "content": "x", "audio": {"id": "audio_1"},
 }  # fmt: skip
 
@@ -129,3 +130,101 @@ def test_the_page_about_bounds_says_the_numbers_that_the_tables_have() -> None:
     assert "at least 256 tokens" in page
     for refused in ("code execution", "MCP servers", "containers", "`max_uses`", "`cap_includes_reasoning"):
         assert refused in page
+
+
+def hints_of(kind: Any) -> dict[str, Any]:
+    """Fields of a typed dictionary, or of a block of a reply that may be sent back."""
+    fields = getattr(kind, "model_fields", None)
+    return get_type_hints(kind) if fields is None else {name: row.annotation for name, row in fields.items()}
+
+
+def names_of(kind: Any) -> set[str]:
+    return set(hints_of(kind))
+
+
+def members(union: Any) -> list[Any]:
+    """The kinds of a union, those of unions within it too."""
+    if get_origin(union) is Annotated:
+        union = get_args(union)[0]
+    kinds = get_args(union)
+    return [inner for kind in kinds for inner in members(kind)] if kinds else [union]
+
+
+def types_of(kind: Any) -> set[str]:
+    """The texts that a block's or tool's `type` may have; an own tool may leave it out."""
+    found: set[str] = set()
+    pending = [hints_of(kind).get("type")]
+    while pending:
+        hint = pending.pop()
+        found |= {option for option in get_args(hint) if isinstance(option, str)}
+        pending += [option for option in get_args(hint) if not isinstance(option, str) and get_args(option)]
+    return found
+
+
+def test_every_field_and_part_that_the_openai_sdk_can_send_has_a_row() -> None:
+    from openai.types import embedding_create_params
+    from openai.types.chat import (
+        chat_completion_content_part_param,
+        chat_completion_message_param,
+        chat_completion_tool_union_param,
+        completion_create_params,
+    )
+
+    rows = table("openai.chat")
+    sent = names_of(completion_create_params.CompletionCreateParamsNonStreaming)
+    sent |= names_of(completion_create_params.CompletionCreateParamsStreaming)
+    parts = members(chat_completion_content_part_param.ChatCompletionContentPartParam)
+
+    assert sent - rows.fields.keys() == set()
+    assert (
+        names_of(embedding_create_params.EmbeddingCreateParams) - table("openai.embeddings").fields.keys()
+        == set()
+    )
+    for kind in members(chat_completion_message_param.ChatCompletionMessageParam):
+        assert names_of(kind) - rows.message.keys() == set()
+    for kind in parts:
+        for name in types_of(kind):
+            assert names_of(kind) - rows.parts[name].fields - rows.everywhere.keys() == {"type"}
+    for kind in members(chat_completion_tool_union_param.ChatCompletionToolUnionParam):
+        assert types_of(kind) - rows.tools.keys() == set()
+
+
+#: What the SDK sends as headers.
+HEADERS = {"betas", "user_profile_id", "workspace_id"}
+
+
+def test_every_field_part_tool_and_beta_that_the_anthropic_sdk_can_send_has_a_row() -> None:
+    from anthropic.types import (
+        anthropic_beta_param,
+        content_block_param,
+        message_create_params,
+        tool_union_param,
+    )
+    from anthropic.types.beta import beta_content_block_param, beta_tool_union_param
+    from anthropic.types.beta import message_create_params as beta_message
+
+    rows = table("anthropic.messages")
+    for kind in (
+        message_create_params.MessageCreateParamsNonStreaming, message_create_params.MessageCreateParamsStreaming,
+        beta_message.MessageCreateParamsNonStreaming, beta_message.MessageCreateParamsStreaming,
+    ):  # fmt: skip
+        assert set(kind.__annotations__) | names_of_bases(kind) <= rows.fields.keys() | HEADERS
+    blocks = {kind for union in (content_block_param.ContentBlockParam, beta_content_block_param.BetaContentBlockParam)
+              for kind in members(union)}  # fmt: skip
+    for kind in blocks:
+        for name in types_of(kind):
+            assert names_of(kind) - rows.parts[name].fields - rows.everywhere.keys() == {"type"}, name
+    tools = {kind for union in (tool_union_param.ToolUnionParam, beta_tool_union_param.BetaToolUnionParam)
+             for kind in members(union)}  # fmt: skip
+    assert {name for kind in tools for name in types_of(kind)} - rows.tools.keys() == set()
+    betas = {
+        name for option in get_args(anthropic_beta_param.AnthropicBetaParam) for name in get_args(option)
+    }
+    assert betas - rows.betas.keys() == set()
+
+
+def names_of_bases(kind: Any) -> set[str]:
+    """Annotations of a typed dictionary with those that it inherits, unresolved."""
+    return {
+        name for base in getattr(kind, "__orig_bases__", ()) for name in getattr(base, "__annotations__", ())
+    }
