@@ -83,7 +83,7 @@ def _refused(found: Why, refused: Refused) -> dict[str, object]:
     left = max(0, (refusal.limit or 0) - refusal.settled - refusal.held)
     budget = next((row for row in found.budgets if row.budget_id == refusal.budget_id), None)
     return {
-        "in_dollars": in_dollars, "left": left, "short": refusal.needed - left,
+        "in_dollars": in_dollars, "left": left, "refused": refused, "short": refusal.needed - left,
         "bars": _bars(refused, left) if in_dollars else (),
         "candidates": _candidates(refused, left if in_dollars else None),
         "holders": _holders(refused), "received": _received(refused),
