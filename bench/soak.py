@@ -4,7 +4,7 @@
     python bench/soak.py --seconds 60 --every 8
 
 A gateway with SQLite and fsync is killed without warning, with its whole process tree, in the middle of the calls of
-200 callers, and started again on the same data. The provider runs apart and bills whatever it answers. At the end:
+many callers, and started again on the same data. The provider runs apart and bills whatever it answers. At the end:
 `ledger verify` finds every balance equal to its attempts, the provider's bill is within what the ledger counts and
 within the limit, every call that was answered with its usage is settled at exactly its cost, and nothing stays held.
 Exit 5 when any of it does not hold.
@@ -22,6 +22,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -103,7 +104,9 @@ async def main() -> int:
         victim = Victim(home)
         await asyncio.to_thread(victim.start)
         url = f"http://127.0.0.1:{port}"
-        calls = asyncio.create_task(keep_calling(url, key, given.seconds, given.seed))
+        calls = asyncio.create_task(
+            keep_calling(Errand(url, key, MODEL, given.clients, given.clients * 5, aborts_percent=10), given)
+        )
         kills = await keep_killing(victim, given.seconds, given.every)
         tally = await calls
         await asyncio.to_thread(victim.stop)
@@ -115,15 +118,13 @@ async def main() -> int:
             await mock.close()
 
 
-async def keep_calling(url: str, key: str, seconds: float, seed: int) -> Tally:
+async def keep_calling(errand: Errand, given: argparse.Namespace) -> Tally:
     """Crowd after crowd, each with another seed, until the time is over."""
-    tally, ends = Tally(), time.monotonic() + seconds
+    tally, ends, seed = Tally(), time.monotonic() + given.seconds, given.seed
     while time.monotonic() < ends:
         seed += 1
-        tally = tally.and_then(
-            await send_crowd(Errand(url, key, MODEL, 200, 1_000, seed=seed, aborts_percent=10))
-        )
-        await asyncio.sleep(0.05)
+        tally = tally.and_then(await send_crowd(replace(errand, seed=seed)))
+        await asyncio.sleep(given.pause)
     return tally
 
 
@@ -187,6 +188,10 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--seconds", type=float, default=600)
     parser.add_argument("--every", type=float, default=20, help="seconds between two kills")
+    parser.add_argument("--clients", type=int, default=200)
+    parser.add_argument(
+        "--pause", type=float, default=0.05, help="seconds between two crowds of five calls a client"
+    )
     parser.add_argument("--limit-usd", default="2000")
     parser.add_argument("--seed", type=int, default=1)
     return parser.parse_args()

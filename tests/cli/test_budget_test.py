@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -10,9 +13,10 @@ from typing import Any
 
 import pytest
 
-from costweir.app import trial
+from costweir.app import stand
 from costweir.cli.budget_test import budget_test
 from costweir.cli.frame import run
+from costweir.control import Control
 
 FIELDS = {
     "limit_usd", "provider_billed_usd", "settled_usd", "held_usd", "debt_usd", "overspend_usd", "admitted", "blocked",
@@ -62,7 +66,7 @@ def test_a_broken_assumption_is_debt_and_named(attempt: Try) -> None:
 
 
 def test_a_bill_that_the_ledger_does_not_know_fails(attempt: Try, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trial, "billed_rates", lambda: {**trial.RATES, "output": "30.00"})
+    monkeypatch.setattr(stand, "billed_rates", lambda: {**stand.RATES, "output": "30.00"})
     code, told, err = attempt()
     assert code == 5
     assert told["ledger_equals_bill"] is False
@@ -97,3 +101,57 @@ def test_people_see_a_table_a_refusal_and_one_verdict(
     assert "as the caller sees it: HTTP 402" in out
     assert '"code": "budget_exceeded"' in out
     assert out.splitlines()[-1].startswith("✔ Held: the provider billed $0.0")
+
+
+RUNNING = """
+log_level = "error"
+providers = [ { id = "m", kind = "mock" } ]
+models = [ { id = "big", provider = "m", context_tokens = 32000, max_output_tokens = 1000 } ]
+prices = [ { model = "big", effective = "2026-01-01", input = "3.00", output = "15.00" } ]
+"""
+
+
+def test_a_gateway_that_runs_can_be_tried_and_keeps_nothing_of_it(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    config, data = tmp_path / "costweir.toml", tmp_path / "data"
+    config.write_text(RUNNING)
+    flags = ["--config", str(config), "--data-dir", str(data)]
+    ports = [f"--{face}-port=0" for face in ("web", "gateway", "mcp", "otlp")]
+    server = subprocess.Popen(
+        [sys.executable, "-m", "costweir", *flags, "--quiet", "up", *ports], env={}, stdout=subprocess.DEVNULL
+    )
+    try:
+        until = time.monotonic() + 30
+        while not (data / "server.json").exists() and time.monotonic() < until:
+            time.sleep(0.05)
+        url = json.loads((data / "server.json").read_text())["gateway"]
+        words = [
+            "--clients",
+            "30",
+            "--requests",
+            "150",
+            "--limit-usd",
+            "0.05",
+            *flags,
+            "--url",
+            url,
+            "--json",
+        ]
+        code = run(budget_test, words)
+        told = json.loads(capfd.readouterr().out)
+        with Control.open(data / "control.db", read_only=True) as control:
+            kept = control.budgets(), [key.revoked_at is None for key in control.keys.listed()]
+    finally:
+        server.terminate()
+        server.wait(15)
+    assert code == 0
+    assert told["ledger_equals_bill"] is True
+    assert Decimal(told["overspend_usd"]) == 0 < Decimal(told["provider_billed_usd"])
+    assert kept == ([], [False])
+
+
+def test_a_running_gateway_without_a_mock_provider_is_not_tried(attempt: Try) -> None:
+    code, _, err = attempt("--url", "http://127.0.0.1:9")
+    assert code == 2
+    assert "a trial would cost money" in err

@@ -13,6 +13,8 @@ from typing import IO, Any
 from costweir.errors import Conflict, NotAllowed
 
 SERVER_FILE = "server.json"
+#: Where a running gateway tells the addresses of its built-in providers.
+MOCKS_FILE = "mocks.json"
 LOCK_FILE = "server.lock"
 TOKEN_FILE = "admin-token"  # noqa: S105 - a file name
 

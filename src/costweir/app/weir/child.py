@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
 import os
 import signal
@@ -11,11 +12,12 @@ import socket
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import uvicorn
 import uvloop
 
+from costweir.app.locks import MOCKS_FILE
 from costweir.app.weir.job import Job
 from costweir.app.weir.policy import Keeper, Watch, keep_door, terms_of
 from costweir.config import load
@@ -25,6 +27,7 @@ from costweir.gateway.admission import Door
 from costweir.gateway.app import Desk, create_app
 from costweir.gateway.journal import Journal
 from costweir.gateway.protocol import Caps, drop_the_slow, protocol_for
+from costweir.gateway.recovering import Recovering
 from costweir.gateway.roster import Roster
 from costweir.gateway.serving import Serving
 from costweir.gateway.witness import Witness
@@ -32,7 +35,10 @@ from costweir.guard import Start, open_ledger
 from costweir.prices.book import Book
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from costweir.config import Settings
+    from costweir.control.keys import KeyRing
     from costweir.gateway.mock import MockProvider
     from costweir.guard.ledger import Ledger
 
@@ -58,45 +64,69 @@ def main() -> int:
 
 
 async def serve(settings: Settings, job: Job) -> None:
-    """Opens the ledger, serves, and drains."""
+    """Listens, opens the ledger, serves, and drains. Until the ledger is recovered every call is refused."""
     loop = asyncio.get_running_loop()
+    mocks = await _start_mocks(settings)
     with Control.open(settings.control_path, read_only=True) as control:
-        terms, revision = terms_of(control, settings)
-        start = Start(terms, revision, durability=settings.ledger.durability)
-        ledger = await asyncio.to_thread(
-            open_ledger, settings.ledger.url, folder=settings.data_dir, start=start
-        )
-        mocks = await _start_mocks(settings)
-        book = Book.load(
-            overrides=[row.model_dump(mode="json", exclude_none=True) for row in settings.prices]
-        )
-        roster = Roster.of(settings, book, mocks={name: url for name, (_, url) in mocks.items()})
-        ring = control.keys.ring()
-        door = Door(roster, ring)
-        keep_door(door, control)
-        journal = Journal(loop, _write, wants_all=settings.log_level in ("debug", "info"))
-        witness = Witness(loop, journal, address=job.web)
-        serving = Serving(loop, door, ledger, witness, abandoned_seconds=settings.gateway.abandoned_seconds)
-        keeper = Keeper(settings, control, ledger=ledger, door=door, ring=ring)
-        server = _server(settings, job, serving=serving, desk=_desk(settings, job, serving))
-        tasks = [
-            loop.create_task(keeper.run()),
-            loop.create_task(Watch(settings.control_path, keeper.changed).run()),
-            loop.create_task(drop_the_slow(server.server_state.connections)),
-            loop.create_task(serving.renew()),
-        ]
-        keeper.changed()
+        waiting, ring = Recovering(loop), control.keys.ring()
+        addresses = {name: url for name, (_, url) in mocks.items()}
+        serving = _serving(settings, job, _door(settings, control, ring, addresses), waiting)
+        server = _server(settings, job, serving=serving)
+        tasks = [loop.create_task(drop_the_slow(server.server_state.connections))]
+        listening = loop.create_task(_until_stopped(server, job))
         try:
-            await _until_stopped(server, job)
+            ledger = await asyncio.to_thread(_open_ledger, settings, control)
+            serving.ledger = ledger
+            waiting.done(ledger)
+            keeper = Keeper(settings, control, ledger=ledger, door=serving.door, ring=ring)
+            watch = Watch(settings.control_path, keeper.changed)
+            tasks += [loop.create_task(work) for work in (keeper.run(), watch.run(), serving.renew())]
+            keeper.changed()
+            await _tell(server, job)
+            await listening
         finally:
+            server.should_exit = True
+            await asyncio.gather(listening, return_exceptions=True)
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            await roster.close()
-            await ledger.close()
-            journal.flush()
+            await serving.door.roster.close()
+            await serving.ledger.close()
+            serving.witness.flush()
             for mock, _ in mocks.values():
                 await mock.close()
+
+
+def _door(settings: Settings, control: Control, ring: KeyRing, mocks: Mapping[str, str]) -> Door:
+    book = Book.load(overrides=[row.model_dump(mode="json", exclude_none=True) for row in settings.prices])
+    door = Door(Roster.of(settings, book, mocks=mocks), ring)
+    keep_door(door, control)
+    return door
+
+
+def _serving(settings: Settings, job: Job, door: Door, waiting: Recovering) -> Serving:
+    """The request path, with a ledger that is not there yet."""
+    loop = asyncio.get_running_loop()
+    journal = Journal(loop, _write, wants_all=settings.log_level in ("debug", "info"))
+    witness = Witness(loop, journal, address=job.web)
+    # It is all of a ledger that a call meets before it has a hold.
+    ledger = cast("Ledger", waiting)
+    return Serving(loop, door, ledger, witness, abandoned_seconds=settings.gateway.abandoned_seconds)
+
+
+def _open_ledger(settings: Settings, control: Control) -> Ledger:
+    terms, revision = terms_of(control, settings)
+    start = Start(terms, revision, durability=settings.ledger.durability)
+    return open_ledger(settings.ledger.url, folder=settings.data_dir, start=start)
+
+
+async def _tell(server: uvicorn.Server, job: Job) -> None:
+    """Tells the server that started us that calls are served."""
+    while not server.started and not server.should_exit:
+        await asyncio.sleep(0.005)
+    if server.started:
+        os.write(job.telling, b"ready\n")
+    os.close(job.telling)
 
 
 async def _until_stopped(server: uvicorn.Server, job: Job) -> None:
@@ -117,48 +147,23 @@ async def _until_stopped(server: uvicorn.Server, job: Job) -> None:
     loop.add_reader(sys.stdin.fileno(), heard)
     # uvicorn would install its own handlers over ours.
     server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign]
-    serving = loop.create_task(server.serve(sockets=[socket.socket(fileno=job.listening)]))
-    while not server.started and not serving.done():
-        await asyncio.sleep(0.005)
-    if server.started:
-        os.write(job.telling, b"ready\n")
-    os.close(job.telling)
-    await serving
+    await server.serve(sockets=[socket.socket(fileno=job.listening)])
 
 
-def _server(settings: Settings, job: Job, *, serving: Serving, desk: Desk) -> uvicorn.Server:
+def _server(settings: Settings, job: Job, *, serving: Serving) -> uvicorn.Server:
     caps = Caps(
         body=settings.gateway.max_body_bytes, head=settings.gateway.max_header_bytes,
         body_seconds=settings.gateway.client_seconds, stall_seconds=settings.gateway.client_seconds,
     )  # fmt: skip
-    config = uvicorn.Config(
-        create_app(desk), http=protocol_for(serving, caps, desk.hosts), loop="none", log_level="warning",
-        access_log=False, server_header=False, date_header=False, lifespan="off", ws="none", backlog=4096,
-        timeout_keep_alive=75, timeout_graceful_shutdown=DRAIN_SECONDS,
-    )  # fmt: skip
-    return uvicorn.Server(config)
-
-
-def _desk(settings: Settings, job: Job, serving: Serving) -> Desk:
-    ledger: Ledger = serving.ledger
-
-    def ready() -> str:
-        return "" if ledger.available else "the ledger cannot be written"
-
-    def gauges() -> dict[str, int]:
-        links = serving.door.roster.links.values()
-        return {
-            **{f"ledger_{name}": value for name, value in ledger.stats().items()},
-            "upstream_connections": sum(link.pool.open for link in links),
-            "breakers_open": sum(link.breaker.is_open for link in links),
-        }
-
     named = {name.encode().lower() for name in settings.gateway.allowed_hosts}
     hosts = frozenset(named | set(LOCAL_NAMES)) if named or not job.public else frozenset[bytes]()
-    return Desk(
-        serving.door, ledger, serving.witness, ready=ready, gauges=gauges, secret=job.secret, hosts=hosts,
-        created=int(time.time()),
+    config = uvicorn.Config(
+        create_app(Desk(serving, job.secret, hosts, created=int(time.time()))),
+        http=protocol_for(serving, caps, hosts), loop="none", log_level="warning", access_log=False,
+        server_header=False, date_header=False, lifespan="off", ws="none", backlog=4096, timeout_keep_alive=75,
+        timeout_graceful_shutdown=DRAIN_SECONDS,
     )  # fmt: skip
+    return uvicorn.Server(config)
 
 
 async def _start_mocks(settings: Settings) -> dict[str, tuple[MockProvider, str]]:
@@ -175,6 +180,8 @@ async def _start_mocks(settings: Settings) -> dict[str, tuple[MockProvider, str]
     for row in wanted:
         mock = MockProvider(rates=rates)
         started[row.id] = (mock, await mock.start())
+    addresses = {name: url for name, (_, url) in started.items()}
+    (settings.data_dir / MOCKS_FILE).write_text(json.dumps(addresses), encoding="utf-8")
     return started
 
 
