@@ -135,7 +135,11 @@ def test_the_page_about_bounds_says_the_numbers_that_the_tables_have() -> None:
 def hints_of(kind: Any) -> dict[str, Any]:
     """Fields of a typed dictionary, or of a block of a reply that may be sent back."""
     fields = getattr(kind, "model_fields", None)
-    return get_type_hints(kind) if fields is None else {name: row.annotation for name, row in fields.items()}
+    return (
+        get_type_hints(kind)
+        if fields is None
+        else {row.alias or name: row.annotation for name, row in fields.items()}
+    )
 
 
 def names_of(kind: Any) -> set[str]:

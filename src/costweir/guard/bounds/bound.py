@@ -96,8 +96,9 @@ def plan(shape: Shape, terms: ModelTerms, *, on: date | None = None) -> Bound:
         output_rate=token,
         cap=cap,
         floor=floor,
-        tokens=shape.estimate + min(cap, shape.cap or _EXPECTED_OUTPUT) * shape.choices,
-        cap_fields=_cap_fields(shape.format, terms.caps, shape.cap_fields) if cap else (),
+        tokens=shape.estimate
+        + min(cap, _EXPECTED_OUTPUT if shape.cap is None else shape.cap) * shape.choices,
+        cap_fields=_cap_fields(shape.format, terms.caps, shape.cap_fields),
         price_version=unit.version,
         problems=tuple(problems),
         unpriced=unit.missing,
@@ -125,6 +126,8 @@ def _cap(shape: Shape, terms: ModelTerms, problems: list[str]) -> tuple[int, int
     if shape.format == "openai.embeddings":
         return 0, 0
     limit = max(terms.max_output, shape.output)
+    if shape.cap == 0:
+        return 0, 0
     cap = shape.cap or limit or known().fallback_output
     cap = min(filter(None, (cap, limit, max(terms.context, shape.context))))
     if shape.thinking and shape.thinking >= cap:
@@ -193,6 +196,8 @@ def _highest(rates: Rates, names: Iterable[str], missing: list[str]) -> int:
 
 @lru_cache(maxsize=256)
 def _cap_fields(form: str, first: tuple[str, ...], more: tuple[str, ...]) -> tuple[str, ...]:
+    if form == "openai.embeddings":
+        return ()
     if form == "anthropic.messages":
         return ("max_tokens",)
     return tuple(dict.fromkeys((*first, *more)))

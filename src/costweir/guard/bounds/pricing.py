@@ -50,6 +50,8 @@ class Tariff:
     timed: bool
     routing: str = ""
     routings: frozenset[str] | None = None
+    writes_are_input: bool = False
+    """Whether a write to the cache that has no price of its own costs what input does."""
     _memory: dict[tuple[object, ...], Rates | None] = field(
         default_factory=dict[tuple[object, ...], "Rates | None"]
     )
@@ -72,7 +74,7 @@ class Tariff:
                 routing=routing,
                 context_tokens=context,
             )
-            self._memory[key] = None if found is None else rates_of(found.rates, found.version)
+            self._memory[key] = None if found is None else self._rates(found.rates, found.version)
         return self._memory[key]
 
     def cost(self, usage: Usage, *, on: datetime, tier: str, routing: str = "") -> Cost | None:
@@ -101,7 +103,12 @@ class Tariff:
             context_tokens=context,
         )
         current = self.book.find(self.name, provider=self.provider, on=on)
-        return None if found is None else rates_of(found, "" if current is None else current.version)
+        return None if found is None else self._rates(found, "" if current is None else current.version)
+
+    def _rates(self, given: Mapping[str, Decimal], version: str) -> Rates:
+        if self.writes_are_input and "cache_write" not in given and "input" in given:
+            given = {**given, "cache_write": given["input"]}
+        return rates_of(given, version)
 
 
 def rates_of(given: Mapping[str, Decimal], version: str) -> Rates:

@@ -42,6 +42,7 @@ class Table:
     floor: int
     fields: Mapping[str, Row]
     message: Mapping[str, Row]
+    everywhere: Mapping[str, Row]
     parts: Mapping[str, Row]
     tools: Mapping[str, Row]
     betas: Mapping[str, Row]
@@ -95,6 +96,7 @@ def table(format: Format) -> Table:  # noqa: A002 - the wire format
         floor=int(raw["floor"]["tokens"]),
         fields=_rows(raw, "fields"),
         message=_rows(raw, "message"),
+        everywhere=_rows(raw, "everywhere"),
         parts=_rows(raw, "parts"),
         tools=_rows(raw, "tools"),
         betas=_rows(raw, "betas"),

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from costweir.domain.usage import Usage
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 #: The lists of prices that a kind of provider bills by.
 _PRICES = {"openai": "openai", "azure": "azure", "anthropic": "anthropic", "gemini": "google", "vertex": "google",
            "bedrock": "aws", "mock": ""}  # fmt: skip
+_FREE_WRITES = frozenset({"openai", "azure"})
 _BOTH_CAPS = ("max_completion_tokens", "max_tokens")
 
 
@@ -63,31 +64,36 @@ def compile_terms(
     upstream = model.upstream or model.id
     host = (urlsplit(provider.base_url).hostname or "") if provider.base_url else ""
     row = (first(known().hosts, host) if host else None) or {}
-    code = str(row.get("prices", _PRICES[provider.kind]))
-    name = model.id if model.id in stated else upstream
-    thresholds, timed = book.steps(name, provider=code)
-    routing = str(row.get("routing", ""))
-    # OpenAI's address decides alone; elsewhere a call or a default of the account may choose.
-    routings = frozenset({routing}) if code == "openai" else None
-    bare = short_name(upstream)
-    known_context = book.context_of(upstream, provider=code)
     foreign = bool(host) and not row and provider.kind != "azure"
     rewrites = bool(row.get("rewrites", foreign))
+    tariff = _tariff(model.id if model.id in stated else upstream, provider, row, book)
+    bare = short_name(upstream)
     caps = ("max_tokens",) if provider.kind == "anthropic" else tuple(row.get("caps", _caps(foreign=foreign)))
     return ModelTerms(
         model=model.id,
         provider=provider.id,
         upstream=upstream,
-        context=model.context_tokens or known_context,
+        context=model.context_tokens or book.context_of(upstream, provider=tariff.provider),
         max_output=model.max_output_tokens or known().output_of(bare),
         caps=caps,
-        tariff=Tariff(book, name, code, thresholds, timed, routing, routings),
+        tariff=tariff,
         images=known().images_of(bare),
         rewrites=rewrites,
         preamble=known().preamble if rewrites else 0,
         problem=str((first(known().searches, bare) or {}).get("why", "")),
         cap_includes_reasoning=model.cap_includes_reasoning,
     )
+
+
+def _tariff(name: str, provider: Provider, row: Mapping[str, Any], book: Book) -> Tariff:
+    """The prices of a model at a provider, whose host has `row`."""
+    code, routing = str(row.get("prices", _PRICES[provider.kind])), str(row.get("routing", ""))
+    thresholds, timed = book.steps(name, provider=code)
+    # OpenAI's address decides alone; elsewhere a call or a default of the account may choose.
+    routings = frozenset({routing}) if code == "openai" else None
+    # OpenAI writes to its cache without asking, and before gpt-5.6 without a price.
+    free = provider.kind in _FREE_WRITES
+    return Tariff(book, name, code, thresholds, timed, routing, routings, writes_are_input=free)
 
 
 def cost_of(

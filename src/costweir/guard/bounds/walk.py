@@ -58,8 +58,8 @@ class Walk:
             "tools": self._read_tools, "rendered": self._rendered, "predicted": self._read_predicted,
             "modalities": self._modalities, "content": self._content, "system": self._content,
             "media": self._read_media, "document": self._document, "parts": self._nested,
-            "thinking": self._read_thinking, "caching": self._read_caching, "edits": self._edits,
-            "known": self._known, "server_tool": self._server_tool,
+            "thinking": self._read_thinking, "lifetime": self._lifetime, "caching": self._read_caching,
+            "edits": self._edits, "known": self._known, "server_tool": self._server_tool,
         }  # fmt: skip
 
     def shape(self, body: Object, betas: Sequence[str]) -> Shape:
@@ -123,9 +123,9 @@ class Walk:
         self._stream_usage = value.get("include_usage") is True
 
     def _cap(self, path: str, value: Any, row: Row) -> None:
-        # Some servers take 0 or -1 for "no limit", so such a cap is none.
+        # Some servers take 0 or -1 for "no limit", so such a cap is none; Anthropic takes 0 for "only fill the cache".
         number = whole(path, value)
-        if number > 0:
+        if number > 0 or (number == 0 and self._table.format == "anthropic.messages"):
             self._caps[path] = number
 
     def _read_choices(self, path: str, value: Any, row: Row) -> None:
@@ -170,8 +170,9 @@ class Walk:
             self.problem(f"{path}: a part of type {str(kind)[:_NAME]!r} is not known")
             return
         for name in part:
-            if name == "cache_control":
-                self._read_caching(f"{path}.{name}", part[name], row)
+            anywhere = self._table.everywhere.get(name)
+            if anywhere is not None:
+                self._kinds[anywhere.bound](f"{path}.{name}", part[name], anywhere)
             elif name != "type" and name not in row.fields:
                 self.problem(f"{path}.{name[:_NAME]} is not known")
         self._kinds[row.bound](path, part, row)
@@ -255,7 +256,7 @@ class Walk:
         kind = _object(path, value).get("type")
         if kind == "enabled":
             self._thinking = whole(f"{path}.budget_tokens", value.get("budget_tokens"))
-        elif kind not in ("adaptive", "disabled"):
+        elif kind not in ("adaptive", "disabled", "between_tools"):
             self.problem(f"{path} {str(kind)[:_NAME]!r} is not known")
         if kind != "disabled":
             self._needs.add("thinking")
@@ -268,6 +269,16 @@ class Walk:
             self.problem(f"{path}.ttl {str(lives)[:_NAME]!r} is not known")
         elif self._caching != "1h":
             self._caching = lives
+
+    def _lifetime(self, path: str, value: Any, row: Row) -> None:
+        if value is None:
+            return
+        for name in _object(path, value):
+            if name not in row.fields:
+                self.problem(f"{path}.{name[:_NAME]} is not known")
+        lives = value.get("ttl")
+        if lives is not None and lives not in row.options["only"]:
+            self.problem(f"{path}.ttl {str(lives)[:_NAME]!r}: {row.why}")
 
     def _edits(self, path: str, value: Any, row: Row) -> None:
         edits: Any = _object(path, value).get("edits") or []
