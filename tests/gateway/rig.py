@@ -182,7 +182,7 @@ async def rig(folder: Path, wanted: Wanted | None = None) -> AsyncIterator[Rig]:
     keys = FakeKeys()
     witness = Witness(loop, Journal(loop, lines.append), address="http://pages.example")
     serving = Serving(loop, Door(roster, keys), ledger, witness, abandoned_seconds=wanted.abandoned)
-    desk = Desk(serving.door, ledger, witness, ready=lambda: "", gauges=dict, secret="inside")
+    desk = Desk(serving, secret="inside")
     config = uvicorn.Config(
         create_app(desk), http=protocol_for(serving, wanted.caps, wanted.hosts), loop="none", log_level="error",
         access_log=False, lifespan="off", ws="none", port=0, timeout_graceful_shutdown=5, server_header=False,

@@ -73,6 +73,11 @@ class Door:
     def model(self, name: str, key: Key, customer: str) -> Served:
         """The model of this name. Raises Turned when there is none, or the key or its customer may not use it."""
         found = self.roster.find(name)
+        if name in self.roster.absent and self.may_use(name, key, customer):
+            raise Turned(
+                "upstream_unavailable", f"Model {name!r} cannot be served: {self.roster.absent[name]}",
+                hint="Whoever runs this gateway has to set its provider up.",
+            )  # fmt: skip
         if found is None:
             raise Turned(
                 "model_not_allowed", f"There is no model {name[:100]!r} here.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from starlette.applications import Starlette
@@ -14,10 +14,10 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from costweir.gateway import apis
-from costweir.gateway.admission import Door
 from costweir.gateway.identity import identify
 from costweir.gateway.names import request_id
 from costweir.gateway.routes import METERED, Form, family_of
+from costweir.gateway.serving import Serving
 from costweir.gateway.turned import Turned
 from costweir.gateway.witness import Witness
 from costweir.guard.ledger import Balance, Ledger, usd
@@ -27,13 +27,9 @@ _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"]
 
 @dataclass(slots=True)
 class Desk:
-    """What these routes answer from. `ready` says why calls cannot be served now, `gauges` what is of the moment."""
+    """What these routes answer from. `secret` opens the internal ones."""
 
-    door: Door
-    ledger: Ledger
-    witness: Witness
-    ready: Callable[[], str]
-    gauges: Callable[[], Mapping[str, int]]
+    serving: Serving
     secret: str
     hosts: frozenset[bytes] = frozenset()
     created: int = 0
@@ -46,22 +42,22 @@ def create_app(desk: Desk) -> Starlette:
         return PlainTextResponse("ok\n")
 
     async def ready(_: Request) -> Response:
-        why = desk.ready()
+        why = desk.serving.not_ready()
         return PlainTextResponse(f"{why or 'ready'}\n", 503 if why else 200)
 
     async def metrics(request: Request) -> Response:
         given = request.headers.get("authorization", "")
         if not hmac.compare_digest(given.encode(), f"Bearer {desk.secret}".encode()):
-            return _refused(request, Turned("not_found", "There is nothing here."), desk.witness)
+            return _refused(request, Turned("not_found", "There is nothing here."), desk.serving.witness)
         from costweir.gateway.metrics import exposition
 
-        return PlainTextResponse(exposition(desk.witness.metrics, desk.gauges()))
+        return PlainTextResponse(exposition(desk.serving.witness.metrics, desk.serving.gauges()))
 
     async def answer(request: Request) -> Response:
         try:
             return await _answer(desk, request)
         except Turned as turned:
-            return _refused(request, turned, desk.witness)
+            return _refused(request, turned, desk.serving.witness)
 
     return Starlette(
         routes=[
@@ -80,14 +76,14 @@ async def _answer(desk: Desk, request: Request) -> Response:
     if not path.startswith("/v1/"):
         raise Turned("not_found", f"There is nothing at {path}.", hint="The API is below /v1.")
     headers = request.headers.raw
-    key = desk.door.key_of(headers)
-    identity = identify(key, headers, plan_of=desk.door.plan_of)
+    key = desk.serving.door.key_of(headers)
+    identity = identify(key, headers, plan_of=desk.serving.door.plan_of)
     if path == "/v1/models" or path.startswith("/v1/models/"):
         _only(request, "GET")
         rows = [
             model
-            for model in desk.door.roster.models.values()
-            if desk.door.may_use(model.id, key, identity.subject.customer)
+            for model in desk.serving.door.roster.models.values()
+            if desk.serving.door.may_use(model.id, key, identity.subject.customer)
         ]
         shown = [_model(row.id, row.link.id, desk.created) for row in rows]
         wanted = path.removeprefix("/v1/models").removeprefix("/")
@@ -101,7 +97,7 @@ async def _answer(desk: Desk, request: Request) -> Response:
         _only(request, "GET")
         subject = identity.subject
         rows = await _budgets(
-            desk.ledger, customer=subject.customer, key=subject.key, session=subject.session
+            desk.serving.ledger, customer=subject.customer, key=subject.key, session=subject.session
         )
         return JSONResponse(
             {

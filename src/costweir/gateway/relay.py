@@ -7,6 +7,8 @@ what it bills is known; a client that reads slowly slows the provider down.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
 from time import perf_counter
 from typing import Protocol
 
@@ -42,19 +44,27 @@ class _Chunk(msgspec.Struct):
 _chunk = msgspec.json.Decoder(_Chunk).decode
 
 
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How a stream is passed on: without the usage that the caller did not ask for, without the provider's key, and for
+    so long when nobody hears it any more."""
+
+    hides_usage: bool
+    abandoned_seconds: float
+    mask: Callable[[bytes], bytes]
+
+
 class Relay:
     """Takes the stream of one reply. `done` is set when the provider has ended, well or not."""
 
     def __init__(
-        self, exchange: Exchange, reply: Reply, reader: Reader, *, loop: asyncio.AbstractEventLoop, hides_usage: bool,
-        abandoned_seconds: float,
+        self, exchange: Exchange, reply: Reply, reader: Reader, *, loop: asyncio.AbstractEventLoop, manner: Manner
     ) -> None:  # fmt: skip
         self._exchange = exchange
         self._reply = reply
         self._reader = reader
         self._loop = loop
-        self._hides_usage = hides_usage
-        self._abandoned = abandoned_seconds
+        self._manner = manner
         self._events = Events()
         self._family: Family = exchange.route.family
         self._read = 0
@@ -77,7 +87,9 @@ class Relay:
             self._fail(UpstreamFault("too_large", "The provider sent an event that never ends.", sent=True))
             return
         if events:
-            self._exchange.write(b"".join([event for event in events if self._goes_on(event)]))
+            self._exchange.write(
+                self._manner.mask(b"".join([event for event in events if self._goes_on(event)]))
+            )
             if self._exchange.congested and not self._exchange.disconnected and self._reply.flow is not None:
                 self._reply.flow.pause_reading()
                 # Silence is our own doing now.
@@ -87,7 +99,7 @@ class Relay:
         """The provider has said everything."""
         rest = self._events.rest()
         if rest.strip() and self._goes_on(rest):
-            self._exchange.write(rest)
+            self._exchange.write(self._manner.mask(rest))
         self._finish()
 
     def on_fault(self, fault: UpstreamFault) -> None:
@@ -104,7 +116,7 @@ class Relay:
 
     def on_client_gone(self) -> None:
         """Nobody reads any more; the rest is heard for the bill, within a bound."""
-        self._reply.give_up = min(self._reply.give_up, self._loop.time() + self._abandoned)
+        self._reply.give_up = min(self._reply.give_up, self._loop.time() + self._manner.abandoned_seconds)
         self._reply.deadline = min(self._reply.deadline, self._reply.give_up)
         if self._reply.flow is not None:
             self._reply.flow.resume_reading()
@@ -122,7 +134,7 @@ class Relay:
             return True
         self._read += 1
         self._reader.feed(data)
-        return not (self._hides_usage and b'"usage"' in data and _is_usage_only(data))
+        return not (self._manner.hides_usage and b'"usage"' in data and _is_usage_only(data))
 
     def _finish(self) -> None:
         if not self.done.done():

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from costweir.errors import ConfigError
 from costweir.gateway.providers.kinds import KINDS
 from costweir.gateway.providers.link import Link, link_of
 from costweir.gateway.routes import SPEAKERS, Family
@@ -16,6 +18,8 @@ from costweir.guard.bounds import ModelTerms, Shape, compile_terms
 if TYPE_CHECKING:
     from costweir.config import Settings
     from costweir.prices.book import Book
+
+_LOG = logging.getLogger("costweir.gateway")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,28 +45,36 @@ class Served:
 
 
 class Roster:
-    """Models by id. Made by `Roster.of`; `close` ends the connections to every provider."""
+    """Models by id, and why those that cannot be served cannot. Made by `Roster.of`; `close` ends the connections to
+    every provider."""
 
-    def __init__(self, models: Iterable[Served], links: Iterable[Link]) -> None:
+    def __init__(
+        self, models: Iterable[Served], links: Iterable[Link], absent: Mapping[str, str] | None = None
+    ) -> None:
         self.models: dict[str, Served] = {model.id: model for model in models}
         self.links: dict[str, Link] = {link.id: link for link in links}
+        self.absent: Mapping[str, str] = absent or {}
 
     @classmethod
     def of(cls, settings: Settings, book: Book, *, mocks: Mapping[str, str]) -> Roster:
-        """Prepares every provider that this version can call, and its models.
+        """Prepares every provider that can be called, and its models.
 
-        `mocks` gives the address of each built-in provider that has none. Raises ConfigError for a key that is named
-        and not there, and for an address that cannot be dialled.
+        `mocks` gives the address of each built-in provider that has none. A provider without its key, or of a kind that
+        this version does not speak, takes none of the others down with it: its models are absent, with the reason.
         """
         loop = asyncio.get_running_loop()
         tls = ssl.create_default_context()
-        links = {
-            row.id: link_of(
-                row, settings.provider_key(row), loop=loop, base_url=mocks.get(row.id, ""), tls=tls
-            )
-            for row in settings.providers
-            if row.kind in KINDS
-        }
+        links: dict[str, Link] = {}
+        reasons: dict[str, str] = {}
+        for row in settings.providers:
+            try:
+                if row.kind not in KINDS:
+                    raise ConfigError(f"This version cannot call providers of the kind {row.kind} yet.")
+                key, base_url = settings.provider_key(row), mocks.get(row.id, "")
+                links[row.id] = link_of(row, key, loop=loop, base_url=base_url, tls=tls)
+            except ConfigError as error:
+                reasons[row.id] = error.message
+                _LOG.error("gateway: provider %s is not served: %s %s", row.id, error.message, error.hint)
         rows = {row.id: row for row in settings.providers}
         stated = frozenset(price.model for price in settings.prices)
         models = [
@@ -74,7 +86,8 @@ class Roster:
             for row in settings.models
             if row.provider in links
         ]  # fmt: skip
-        return cls(models, links.values())
+        absent = {row.id: reasons[row.provider] for row in settings.models if row.provider in reasons}
+        return cls(models, links.values(), absent)
 
     def find(self, name: str) -> Served | None:
         """The model of this name."""

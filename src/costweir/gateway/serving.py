@@ -16,7 +16,7 @@ from costweir.gateway.exchange import Exchange
 from costweir.gateway.heads import added, passed_on
 from costweir.gateway.names import request_id
 from costweir.gateway.providers.kinds import FORWARDED
-from costweir.gateway.relay import Relay
+from costweir.gateway.relay import Manner, Relay
 from costweir.gateway.roster import Served
 from costweir.gateway.splice import join
 from costweir.gateway.turned import Turned
@@ -63,6 +63,19 @@ class Serving:
     abandoned_seconds: float = 60
     under_way: set[int] = field(default_factory=set[int])
     """The attempts that have not ended."""
+
+    def not_ready(self) -> str:
+        """Why calls cannot be served now, or nothing."""
+        return "" if self.ledger.available else "the ledger cannot be used"
+
+    def gauges(self) -> dict[str, int]:
+        """What is of the moment, for the metrics."""
+        links = self.door.roster.links.values()
+        return {
+            **{f"ledger_{name}": value for name, value in self.ledger.stats().items()},
+            "upstream_connections": sum(link.pool.open for link in links),
+            "breakers_open": sum(link.breaker.is_open for link in links),
+        }
 
     async def renew(self) -> None:
         """Renews the leases of what is under way, until it is cancelled; a long answer is no lost one."""
@@ -251,7 +264,7 @@ class Serving:
             ending = self._ending(attempt, "aborted" if call.exchange.disconnected else "ok")
             ending.finish, ending.response_model = found.finish, found.model
             attempt.settle(found, ending)
-            call.exchange.reply(status, self._head(attempt, reply), body)
+            call.exchange.reply(status, self._head(attempt, reply), attempt.model.link.masked(body))
             self.witness.ended(attempt, ending)
             return None
         if 400 <= status < 500:
@@ -271,10 +284,8 @@ class Serving:
         """A stream: begun at once, settled when the provider has ended."""
         exchange = call.exchange
         reader = apis.stream_reader(exchange.route.form)
-        relay = Relay(
-            exchange, reply, reader, loop=self.loop,
-            hides_usage=not call.shape.stream_usage, abandoned_seconds=self.abandoned_seconds,
-        )  # fmt: skip
+        manner = Manner(not call.shape.stream_usage, self.abandoned_seconds, attempt.model.link.masked)
+        relay = Relay(exchange, reply, reader, loop=self.loop, manner=manner)
         if not exchange.disconnected:
             exchange.begin(200, self._head(attempt, reply))
         reply.pipe(relay)
@@ -308,8 +319,8 @@ class Serving:
             # What a provider says about our own key is not for the caller.
             raise failed.turned
         body = failed.body
-        if any(link.leaks(body) for link in self.door.roster.links.values()):
-            raise failed.turned
+        for link in self.door.roster.links.values():
+            body = link.masked(body)
         head = passed_on(failed.reply.headers) + f"x-costweir-request-id: {call.id}\r\n".encode()
         call.exchange.reply(failed.status, head, body)
         self.witness.failed(call, failed.turned.code)
@@ -336,10 +347,10 @@ class Serving:
                 link.pool.give_back(connection)
         except (UpstreamFault, AddressRefused) as fault:
             raise Turned("upstream_unavailable", fault.message, hint=fault.hint, retry_after=1) from None
-        if reply.status in (401, 403) or link.leaks(found):
+        if reply.status in (401, 403):
             raise Turned("upstream_failed", f"The provider answered {reply.status}.")
         head = passed_on(reply.headers) + f"x-costweir-request-id: {call.id}\r\n".encode()
-        call.exchange.reply(reply.status, head, found)
+        call.exchange.reply(reply.status, head, link.masked(found))
 
 
 def _forwarded(call: Call) -> list[tuple[bytes, bytes]]:

@@ -27,6 +27,10 @@ class Witness:
         """Where a refusal is explained."""
         return f"{self._address}/why/{request}" if self._address else ""
 
+    def flush(self) -> None:
+        """Writes the lines that wait."""
+        self._journal.flush()
+
     def ended(self, attempt: Attempt, ending: Ending) -> None:
         """An attempt has ended, well or not."""
         metrics, model, call = self.metrics, attempt.model, attempt.call

@@ -49,9 +49,10 @@ class Link:
             head, request_id.encode(), own, len(body), body,
         )  # fmt: skip
 
-    def leaks(self, text: bytes) -> bool:
-        """True when a text holds this provider's key."""
-        return bool(self.secret) and self.secret in text
+    def masked(self, data: bytes) -> bytes:
+        """The data without this provider's key, which a server may echo; as long as before."""
+        secret = self.secret
+        return data.replace(secret, b"*" * len(secret)) if secret and secret in data else data
 
 
 def link_of(
