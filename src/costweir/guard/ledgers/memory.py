@@ -130,6 +130,9 @@ class MemoryLedger(Front):
     async def reserve(self, ask: Ask, *, send: bool = False) -> Hold | Refusal:
         """Holds or refuses; see `Ledger.reserve`."""
         self.weir.expire()
+        due = self.weir.policy.changes_at
+        if due is not None and self.clock.now() >= due:
+            await self.apply(self.weir.policy.terms, self._revision)
         return self.weir.admit(ask, sent=send)
 
     async def sent(self, attempt: int) -> None:
