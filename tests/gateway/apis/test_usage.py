@@ -132,6 +132,12 @@ def test_cache_writes_are_their_own_bucket() -> None:
     assert reply.usage == Usage(input=20, cache_read=10, cache_write=70, output=50, request=1)
 
 
+def test_cached_audio_is_counted_once_and_as_audio() -> None:
+    reply = chat({**TOTALS, "prompt_tokens_details": {"cached_tokens": 90, "audio_tokens": 60}})
+
+    assert reply.usage == Usage(input_audio=60, cache_read=40, output=50, request=1)
+
+
 def test_an_embedding_has_input_only() -> None:
     body = b'{"object":"list","model":"text-embedding-3-small","data":[],"usage":{"prompt_tokens":8,"total_tokens":8}}'
 

@@ -155,6 +155,9 @@ def usage_of(raw: bytes | msgspec.Raw, *, chat: bool) -> Usage | None:
         completion += reasoning
     cached = into.cached_tokens or found.prompt_cache_hit_tokens or found.cached_tokens or 0
     written, heard, spoken = into.cache_write_tokens or 0, into.audio_tokens or 0, out.audio_tokens or 0
+    if heard and cached <= found.prompt_tokens:
+        # Cached audio is in both counts; it is taken as audio, which costs more.
+        cached = min(cached, max(0, found.prompt_tokens - written - heard))
     try:
         return Usage(
             input=found.prompt_tokens - cached - written - heard, cache_read=cached, cache_write=written,
