@@ -99,6 +99,20 @@ def test_a_preview_shows_what_calls_would_cost(cli: Cli, world: Path) -> None:
     )
 
 
+def test_applying_puts_adjustments_beside_the_calls_once(cli: Cli, world: Path) -> None:
+    seen = cli("prices", "rerate", "--preview", "--json").json
+    done = cli("prices", "rerate", "--apply", "--json")
+
+    assert done.code == 0, done.err
+    assert [row["model"] for row in done.json["rows"]] == ["house-model"]
+    assert (done.json["delta_usd"], done.json["preview"]) == (seen["delta_usd"], False)
+    assert done.json["run_id"].startswith("rerate_")
+    assert cli("prices", "rerate", "--apply", "--json").json["rows"] == []
+    changes = cli("ask", "call_adjustments", "--by", "model", "--by", "change", "--json").json
+    assert changes["total"] == done.json["delta_usd"]
+    assert "calls.rerate" in {row["action"] for row in cli("audit", "list", "--json").json["rows"]}
+
+
 def test_without_preview_nothing_is_done_and_that_is_said(cli: Cli, world: Path) -> None:
     done = cli("prices", "rerate", "--json")
 

@@ -4,17 +4,20 @@ the settings as they are in force."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import date
+from datetime import UTC, date, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
 from costweir.app.connecting import Connecting
 from costweir.app.desk import LocalDesk
+from costweir.app.finance import chargeback, price_changes, shared_rules
 from costweir.app.mappings import Mappings
 from costweir.app.repricing import Repricing
 from costweir.control import Control
 from costweir.control.tokens import Token
 from costweir.domain.money import decimal_text
+from costweir.domain.period import Month
+from costweir.insights.shared import chargeback_record
 from costweir.queries.charge_pages import ChargesPage, ChargesRequest, read_charges
 
 if TYPE_CHECKING:
@@ -69,6 +72,22 @@ class DeskOffice:
     def mappings(self) -> Mappings:
         """What lines of bills mean by hand."""
         return self._mappings
+
+    def chargeback(self, month: Month, *, basis: str, currency: str) -> Mapping[str, object]:
+        """What each customer pays for a month."""
+        rules = shared_rules(self._settings)
+        found, answer = chargeback(self._desk.ask, rules, month, basis=basis, currency=currency)
+        return chargeback_record(found, answer, str(month))
+
+    def price_changes(self, *, since: date | None, every: bool) -> Mapping[str, object]:
+        """What changed in the price book and whom it touches."""
+        from costweir.prices.book import Book
+
+        own = [row.model_dump(mode="json", exclude_none=True) for row in self._settings.prices]
+        today = datetime.now(UTC).date()
+        return price_changes(self._desk.ask, Book.load(overrides=own), since=since, today=today, every=every)[
+            0
+        ]
 
     @cached_property
     def repricing(self) -> Repricing:

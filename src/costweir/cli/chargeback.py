@@ -17,10 +17,9 @@ from costweir.domain.money import decimal_text
 from costweir.errors import DataIncomplete
 
 if TYPE_CHECKING:
-    from costweir.config import Settings
     from costweir.domain.answer import Answer
     from costweir.domain.period import Month
-    from costweir.insights.shared import Chargeback, Rule
+    from costweir.insights.shared import Chargeback
 
 
 @click.command(cls=Command)
@@ -32,18 +31,15 @@ def chargeback(*, month: Month | None, basis: str | None, currency: str) -> None
 
     The totals add up to the spend of the month, to the last digit. Days count, not invoice months.
     """
+    from costweir.app.finance import chargeback as divide
+    from costweir.app.finance import shared_rules
     from costweir.domain.period import Month
-    from costweir.insights.shared import charge_back, spent_of
-    from costweir.queries.request import Request
 
     chosen = month or Month.of(datetime.now(UTC).date()).previous
-    request = Request(
-        "spend", by=("customer", "service", "project"), since=chosen.first, until=chosen.following.first,
-        basis=basis or "", currency=currency,
-    )  # fmt: skip
     with open_desk() as desk:
-        answer = desk.ask(request)
-    found = charge_back(spent_of(answer), rules(settings()))
+        found, answer = divide(
+            desk.ask, shared_rules(settings()), chosen, basis=basis or "", currency=currency
+        )
     _show(found, answer, str(chosen))
     if not answer.complete:
         why = "; ".join(item.text.rstrip(".") for item in answer.excluded) or "a source is late"
@@ -53,16 +49,11 @@ def chargeback(*, month: Month | None, basis: str | None, currency: str) -> None
         )
 
 
-def rules(chosen: Settings) -> list[Rule]:
-    """The shared costs of the settings, in their order."""
-    from costweir.insights.shared import Rule
-
-    return [Rule(row.name, row.match.model_dump(exclude_none=True), row.by) for row in chosen.shared_costs]
-
-
 def _show(found: Chargeback, answer: Answer, month: str) -> None:
     if flags().json:
-        _show_json(found, answer, month)
+        from costweir.insights.shared import chargeback_record
+
+        show_json({"schema": "costweir.chargeback/1", **chargeback_record(found, answer, month)})
         return
     names = [item.rule.name for item in found.rules]
     rows = [
@@ -90,35 +81,3 @@ def _show(found: Chargeback, answer: Answer, month: str) -> None:
             note(f"note: nobody could carry {item.rule.name}; {decimal_text(item.amount)} stays where it is.")
     if not names:
         note("No shared_costs are configured, so every cost is direct.")
-
-
-def _show_json(found: Chargeback, answer: Answer, month: str) -> None:
-    rows = [
-        {
-            "customer": row.customer,
-            "direct_cost": decimal_text(row.direct),
-            "shared": {name: decimal_text(amount) for name, amount in row.shared.items()},
-            "shared_cost": decimal_text(row.shared_total),
-            "total_cost": decimal_text(row.total),
-        }
-        for row in found.rows
-    ]
-    applied = [
-        {
-            "name": item.rule.name,
-            "match": dict(item.rule.match),
-            "by": item.rule.by if isinstance(item.rule.by, str) else "shares",
-            "amount": decimal_text(item.amount),
-            "customers": item.customers,
-            "divided": not item.kept,
-        }
-        for item in found.rules
-    ]
-    show_json(
-        {
-            "schema": "costweir.chargeback/1", "month": month, "basis": answer.basis, "currency": answer.currency,
-            "rows": rows, "rules": applied, "total": decimal_text(found.total),
-            "excluded": [item.to_json() for item in answer.excluded], "as_of": dict(answer.as_of),
-            "complete_to": dict(answer.complete_to), "complete": answer.complete, "link": answer.link,
-        }
-    )  # fmt: skip

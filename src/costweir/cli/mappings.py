@@ -27,10 +27,10 @@ def mappings() -> None:
 @mappings.command("list")
 def list_() -> None:
     """List the mappings that were set here; those of mappings.yaml stand in that file."""
-    from costweir.app.mapper import open_mapper
+    from costweir.app.steward import open_steward
 
-    with open_mapper(settings()) as mapper:
-        rows = [{**row, **_meaning(row["meaning"])} for row in mapper.listed()]
+    with open_steward(settings()) as steward:
+        rows = [{**row, **_meaning(row["meaning"])} for row in steward.listed()]
     shown = columns(
         "id", "cloud", "text", "service", "unit", "model", "token_type", ("tokens_per_unit", "tokens per unit"),
         ("set_by", "by"), ("set_at", "on"), "evidence",
@@ -60,15 +60,15 @@ def set_(*, text: str, cloud: str, evidence: str, dry_run: bool, **given: Any) -
     TEXT is the usage type, SKU text or meter name, as `costweir ask unknown_skus --by line_text` shows it. Amounts stay
     as they are: money moves from one model to another, and `costweir ask restatements` shows that.
     """
-    from costweir.app.mapper import open_mapper
+    from costweir.app.steward import open_steward
 
     meaning = {
         name: given[name] for name in ("model", "token_type", "tokens_per_unit", "tier") if given[name]
     }
     wish: dict[str, Any] = {"cloud": cloud, "text": text, "evidence": evidence, "meaning": meaning}
     wish |= {name: given[name] for name in ("service", "unit") if given[name] is not None}
-    with open_mapper(settings()) as mapper:
-        told = mapper.set(wish, look=dry_run)
+    with open_steward(settings()) as steward:
+        told = steward.set(wish, look=dry_run)
     _show(told, dry_run=dry_run)
 
 
@@ -77,10 +77,10 @@ def set_(*, text: str, cloud: str, evidence: str, dry_run: bool, **given: Any) -
 @click.option("--dry-run", is_flag=True, help="Show what would change, and change nothing.")
 def remove(*, id_: str, dry_run: bool) -> None:
     """Forget a mapping, and give its lines back the meaning that the rules read."""
-    from costweir.app.mapper import open_mapper
+    from costweir.app.steward import open_steward
 
-    with open_mapper(settings()) as mapper:
-        told = mapper.remove(id_, look=dry_run)
+    with open_steward(settings()) as steward:
+        told = steward.remove(id_, look=dry_run)
     _show(told, dry_run=dry_run)
 
 
@@ -88,10 +88,10 @@ def remove(*, id_: str, dry_run: bool) -> None:
 @click.option("--dry-run", is_flag=True, help="Show what would change, and change nothing.")
 def apply(*, dry_run: bool) -> None:
     """Bring what is stored in step with the mappings: after a change of mappings.yaml, or after a crash."""
-    from costweir.app.mapper import open_mapper
+    from costweir.app.steward import open_steward
 
-    with open_mapper(settings()) as mapper:
-        told = mapper.apply(look=dry_run)
+    with open_steward(settings()) as steward:
+        told = steward.apply(look=dry_run)
     _show(told, dry_run=dry_run)
 
 

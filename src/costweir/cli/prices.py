@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
@@ -13,12 +13,10 @@ from costweir.cli.frame import Group
 from costweir.cli.output import columns, note, show_rows
 from costweir.cli.session import open_desk, settings
 from costweir.cli.values import DAY
-from costweir.domain.money import decimal_text, quantity_text
+from costweir.domain.money import decimal_text
 from costweir.errors import UsageError
 
 if TYPE_CHECKING:
-    from costweir.domain.answer import Answer
-    from costweir.insights.price_changes import Effect, Known
     from costweir.prices.book import Book
 
 UNIT = "USD per 1,000,000 tokens; per request, image or search where the name says so"
@@ -144,129 +142,65 @@ def changes_(*, since: date | None, every: bool) -> None:
 
     Whom it touches is told from the bills of the last 30 days.
     """
-    from costweir.insights.price_changes import ASSUMPTION, DAYS, effects, uses_of
-    from costweir.queries.request import Request
+    from costweir.app.finance import price_changes
 
-    today = datetime.now(UTC).date()
-    start = since or today - timedelta(days=DAYS)
-    book = _book()
-    found = book.diff(start, today)
-    request = Request(
-        "tokens", by=("customer", "provider", "model", "tier"), since=today - timedelta(days=DAYS), until=today,
-        currency="USD",
-    )  # fmt: skip
     with open_desk() as desk:
-        answer = desk.ask(request)
-    listed = effects(found, uses_of(answer, _known(book, answer, today)))
-    rows = [_effect(effect) for effect in listed if every or effect.touches]
-    extra: dict[str, object] = {
-        "unit": UNIT, "since": start.isoformat(), "until": today.isoformat(), "changes": len(listed),
-        "assumption": ASSUMPTION, "complete": answer.complete,
-    }  # fmt: skip
+        told, answer = price_changes(
+            desk.ask, _book(), since=since, today=datetime.now(UTC).date(), every=every
+        )
+    rows = cast("list[dict[str, object]]", told["rows"])
+    extra = {name: value for name, value in told.items() if name != "rows"}
     shown = columns(
         "change", "provider", "model", "tier", "rates", ("effective", "since"), "customers",
         ("spent_usd", "spent in 30 days"), ("estimated_monthly_usd", "about, a month"),
     )  # fmt: skip
-    show_rows("prices", rows, shown, extra=extra, empty=_nothing(len(listed), start))
+    show_rows("prices", rows, shown, extra=extra, empty=_nothing(told["changes"], told["since"]))
     if rows:
-        note(f"An estimate. {ASSUMPTION}")
+        note(f"An estimate. {told['assumption']}")
     for item in answer.excluded:
         note(f"left out: {item.text}")
 
 
 @prices.command()
 @click.option("--preview", is_flag=True, help="Show what would change, and change nothing.")
+@click.option("--apply", "apply", is_flag=True, help="Keep the changes as adjustments beside the calls.")
 @click.option("--since", type=DAY, metavar="DAY", help="Calls from this day on.")
 @click.option("--until", type=DAY, metavar="DAY", help="Calls before this day.")
 @click.option("--model", "models", multiple=True, metavar="ID", help="Only this model; may be repeated.")
-def rerate(*, preview: bool, since: date | None, until: date | None, models: tuple[str, ...]) -> None:
-    """Show what metered calls would cost at the prices known now: those without a price, and those whose price was
-    corrected.
+def rerate(
+    *, preview: bool, apply: bool, since: date | None, until: date | None, models: tuple[str, ...]
+) -> None:
+    """Put the prices known now beside metered calls that had no price, and those whose price was corrected.
 
-    Stored costs stay as they are; this version has a preview only.
+    The calls stay as they are. An adjustment counts on the day of its call, and says when it was made:
+    `costweir ask call_adjustments --by read_on`.
     """
-    from costweir.app.rerate import ASSUMPTION, request_for
-    from costweir.app.rerate import preview as look
+    from costweir.app.steward import open_steward
 
-    if not preview:
+    if preview == apply:
         raise UsageError(
-            "Costs of calls that are stored cannot be changed in this version.",
-            hint="Give --preview to see what they would be.",
+            "Say whether to look or to change.",
+            hint="Give --preview to see what would change, or --apply to keep it.",
         )
-    with open_desk() as desk:
-        answer = desk.ask(request_for(since, until, models))
-    rows = [
-        {
-            "month": item.month,
-            "provider": item.provider,
-            "model": item.model,
-            "calls": item.calls,
-            "unpriced_calls": item.unpriced_before,
-            "before_usd": decimal_text(item.before),
-            "after_usd": decimal_text(item.after),
-            "delta_usd": decimal_text(item.delta),
-            "still_unpriced_calls": item.unpriced_after,
-            "missing": list(item.missing),
-        }
-        for item in look(answer, _book())
-    ]
+    with open_steward(settings()) as steward:
+        told = steward.rerate(since=since, until=until, models=models, look=preview)
+    rows = cast("list[dict[str, object]]", told["rows"])
     shown = columns(
         "month", "provider", "model", "calls", ("unpriced_calls", "unpriced"), ("before_usd", "before"),
         ("after_usd", "after"), ("delta_usd", "change"), ("still_unpriced_calls", "still unpriced"),
     )  # fmt: skip
-    extra = {"assumption": ASSUMPTION, "preview": True}
+    extra = {**{name: value for name, value in told.items() if name != "rows"}, "preview": preview}
     show_rows("prices", rows, shown, extra=extra, empty="Every call has the price that is known now.")
-    note(f"Nothing was changed. {ASSUMPTION}") if rows else None
+    if rows:
+        done = (
+            "Nothing was changed."
+            if preview
+            else f"{told['calls']} calls were adjusted by {told['delta_usd']} USD."
+        )
+        note(f"{done} {told['assumption']}")
 
 
-def _known(book: Book, answer: Answer, today: date) -> dict[tuple[str, str, str], Known | None]:
-    """What the book has for every billed model of an answer."""
-    from costweir.insights.price_changes import Known
-
-    found: dict[tuple[str, str, str], Known | None] = {}
-    for row in answer.rows:
-        provider, model, tier = (str(row[name]) for name in ("provider", "model", "tier"))
-        word = "standard" if tier == "unknown" else tier
-        rate = book.find(model, provider=provider, on=today, tier=word)
-        found[provider, model, tier] = None if rate is None else Known(rate.provider, rate.model, rate.tier)
-    return found
-
-
-def _effect(effect: Effect) -> dict[str, object]:
-    change = effect.change
-    return {
-        "change": change.change,
-        "provider": change.provider,
-        "model": change.model,
-        "tier": change.tier,
-        "routing": change.routing,
-        "effective": _day(change.effective),
-        "known_from": _day(change.known_from),
-        "before": _amounts(change.before),
-        "after": _amounts(change.after),
-        "rates": [
-            f"{name} {_text(change.before.get(name)) or 'none'} to {_text(change.after.get(name)) or 'none'}"
-            for name in dict.fromkeys((*change.before, *change.after))
-        ],
-        "customers": len({touch.use.customer for touch in effect.touches}),
-        "spent_usd": _text(effect.cost),
-        "estimated_monthly_usd": _text(effect.monthly),
-        "touches": [
-            {
-                "customer": touch.use.customer,
-                "provider": touch.use.provider,
-                "model": touch.use.model,
-                "spent_usd": _text(touch.use.cost),
-                "tokens": {name: quantity_text(count) for name, count in touch.use.tokens.items() if count},
-                "estimated_monthly_usd": _text(touch.monthly),
-            }
-            for touch in effect.touches
-        ],
-        "evidence": change.evidence,
-    }
-
-
-def _nothing(changes: int, since: date) -> str:
+def _nothing(changes: object, since: object) -> str:
     if not changes:
         return f"No price changed since {since}."
     return f"{changes} prices changed since {since}, none of a model that was used; --all shows them."

@@ -14,7 +14,7 @@ from typing import Literal
 
 from costweir.domain.answer import Answer
 from costweir.domain.charge import UNTAGGED
-from costweir.domain.money import EXACT, MONEY_SCALE
+from costweir.domain.money import EXACT, MONEY_SCALE, decimal_text
 from costweir.insights.breakdown import add, cost, cost_field
 
 ZERO = Decimal(0)
@@ -156,3 +156,34 @@ def _sums(parts: Iterable[Spent], *, tokens: bool = False) -> dict[str, Decimal]
     for part in parts:
         sums[part.customer] = EXACT.add(sums.get(part.customer, ZERO), part.tokens if tokens else part.cost)
     return sums
+
+
+def chargeback_record(found: Chargeback, answer: Answer, month: str) -> dict[str, object]:
+    """The whole of it as JSON; `month` is `YYYY-MM` and `answer` what it was divided from."""
+    rows = [
+        {
+            "customer": row.customer,
+            "direct_cost": decimal_text(row.direct),
+            "shared": {name: decimal_text(amount) for name, amount in row.shared.items()},
+            "shared_cost": decimal_text(row.shared_total),
+            "total_cost": decimal_text(row.total),
+        }
+        for row in found.rows
+    ]
+    applied = [
+        {
+            "name": item.rule.name,
+            "match": dict(item.rule.match),
+            "by": item.rule.by if isinstance(item.rule.by, str) else "shares",
+            "amount": decimal_text(item.amount),
+            "customers": item.customers,
+            "divided": not item.kept,
+        }
+        for item in found.rules
+    ]
+    return {
+        "month": month, "basis": answer.basis, "currency": answer.currency,
+        "rows": rows, "rules": applied, "total": decimal_text(found.total),
+        "excluded": [item.to_json() for item in answer.excluded], "as_of": dict(answer.as_of),
+        "complete_to": dict(answer.complete_to), "complete": answer.complete, "link": answer.link,
+    }  # fmt: skip

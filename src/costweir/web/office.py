@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeVar
 from costweir.control import Control
 from costweir.control.audit import Change
 from costweir.control.mappings import OwnMapping
+from costweir.domain.period import Month
 from costweir.queries.charge_pages import ChargesPage, ChargesRequest
 from costweir.web.desk import Record
 
@@ -103,6 +104,14 @@ class Office(Protocol):
     @property
     def mappings(self) -> Mappings:
         """What lines of bills mean by hand."""
+        ...
+
+    def chargeback(self, month: Month, *, basis: str, currency: str) -> Record:
+        """What each customer pays for a month; the record of `costweir chargeback --json`."""
+        ...
+
+    def price_changes(self, *, since: date | None, every: bool) -> Record:
+        """What changed in the price book and whom it touches; the record of `costweir prices changes --json`."""
         ...
 
     @property

@@ -12,6 +12,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from costweir.errors import Error
+from costweir.web.api.finance import FINANCE
 from costweir.web.api.meaning import MEANING
 from costweir.web.api.metrics import exposition
 from costweir.web.api.openapi import document
@@ -110,6 +111,6 @@ _OPENAPI = (
               bound="all"),
 )  # fmt: skip
 #: Every operation that others may call.
-OPERATIONS = (*_OPENAPI, *READING, *WRITING, *MEANING)
+OPERATIONS = (*_OPENAPI, *READING, *WRITING, *MEANING, *FINANCE)
 
 __all__ = ["Readiness", "Writes", "api_routes", "exposition", "openapi_document", "parse_request", "problem"]

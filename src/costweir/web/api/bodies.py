@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from datetime import date
 from typing import Annotated, Any, Literal, TypeVar, cast
 
 from pydantic import Field, StringConstraints, ValidationError
@@ -17,6 +18,10 @@ Model = TypeVar("Model", bound=Section)
 
 #: `domain.charge.TOKEN_CLASSES`.
 TokenClass = Literal["input", "output", "cache_read", "cache_write", "image", "audio", "embedding", "other"]
+#: What an annotation may be about: `control.annotations.SCOPES`.
+Scoped = Literal["provider", "model", "customer", "project", "feature", "plan"]
+#: Something to read, on one line.
+_LINE = r"^[^\x00-\x1f\x7f]{0,%d}$"
 #: The longest text that has no limit of its own.
 LONGEST = 1_000
 LARGEST = 2**53 - 1
@@ -105,6 +110,42 @@ class Apply(Section):
     """The `digest` of the preview that was looked at; 409 when there is something else to do by now."""
 
 
+class Approved(Section):
+    """The models that a customer may use."""
+
+    models: Annotated[
+        list[Annotated[str, StringConstraints(pattern=r"^[!-~]{1,200}$")]],
+        Field(min_length=1, max_length=1000),
+    ]
+    """Model ids in lower case; `gpt-5*` stands for all that begin so."""
+
+
+class Rerate(Section):
+    """Which calls."""
+
+    since: date | None = None
+    """First day, UTC."""
+    until: date | None = None
+    """First day after, UTC."""
+    models: Annotated[tuple[Verbatim, ...], Field(max_length=1000)] = ()
+    """Only these; empty means all."""
+
+
+class AnnotationWish(Section):
+    """A note about a day."""
+
+    day: date
+    """The UTC day."""
+    text: Annotated[str, StringConstraints(pattern=_LINE % 280)]
+    """What happened, on one line."""
+    author: Annotated[str, StringConstraints(pattern=_LINE % 200)] | None = None
+    """Whose note it is."""
+    scope: Annotated[
+        dict[Scoped, Annotated[str, StringConstraints(pattern=_LINE % 200)]], Field(max_length=1)
+    ] = Field(default_factory=dict[Scoped, str])
+    """What it is about; empty means all spend."""
+
+
 BODIES: Mapping[str, type[Section]] = {
     "Customer": Customer,
     "Plan": Plan,
@@ -113,6 +154,9 @@ BODIES: Mapping[str, type[Section]] = {
     "MappingWish": MappingWish,
     "PreviewWish": PreviewWish,
     "Apply": Apply,
+    "Approved": Approved,
+    "Rerate": Rerate,
+    "AnnotationWish": AnnotationWish,
 }
 
 

@@ -17,7 +17,7 @@ from costweir.web.api.table import Call, Operation, Param
 from costweir.web.desk import Record
 
 _DAY = {"type": "string", "format": "date", "examples": ["2026-11-01"]}
-_TEXT = {"type": "string", "maxLength": 200, "pattern": r"^[^\x00]*$", "examples": ["aws"]}
+TEXT = {"type": "string", "maxLength": 200, "pattern": r"^[^\x00]*$", "examples": ["aws"]}
 #: The most rows of a list that has no pages.
 MOST_ROWS = 100_000
 
@@ -27,9 +27,9 @@ def _where(names: Sequence[str]) -> dict[str, object]:
 
 
 _BILLED = [name for name, item in DIMENSION_TABLE.items() if item.charges]
-ID = Param("id", _TEXT, "The id.", place="path")
-_SINCE = Param("since", _DAY, "First day, UTC.")
-_UNTIL = Param("until", _DAY, "First day after, UTC.")
+ID = Param("id", TEXT, "The id.", place="path")
+SINCE = Param("since", _DAY, "First day, UTC.")
+UNTIL = Param("until", {**_DAY, "examples": ["2026-12-01"]}, "First day after, UTC.")
 
 ANSWER_PARAMS = (
     Param("id", {"type": "string", "enum": [item.id for item in catalogue()]}, "The question.", checked=False,
@@ -38,8 +38,8 @@ ANSWER_PARAMS = (
           checked=False),
     Param("where", _where(list(DIMENSION_TABLE)), "DIMENSION=VALUE; values of one dimension are alternatives.",
           repeated=True, checked=False),
-    _SINCE,
-    _UNTIL,
+    SINCE,
+    UNTIL,
     Param("limit", {"type": "integer", "minimum": 1, "maximum": 2**53 - 1},
           "Only the largest rows; the rest is in `other`."),
     Param("basis", {"type": "string", "enum": list(COST_COLUMNS)}, "Which cost; the default is the question's first."),
@@ -50,8 +50,8 @@ CHARGE_PARAMS = (
     Param(
         "where", _where(_BILLED), "DIMENSION=VALUE; values of one dimension are alternatives.", repeated=True
     ),
-    _SINCE,
-    _UNTIL,
+    SINCE,
+    UNTIL,
     Param(
         "limit", {"type": "integer", "minimum": 1, "maximum": MOST}, "Lines of a page; the default is 100."
     ),
@@ -222,11 +222,11 @@ READING: tuple[Operation, ...] = (
         "GET", "/v1/quarantine", "listQuarantine", "Lines that could not be read",
         _listed("quarantine", lambda call: call.desk.quarantine(
             run_id=call.values.get("run_id", ""), limit=call.values.get("limit", 100))),
-        "Quarantine", (Param("run_id", _TEXT, "Only the lines of one run."), _ROWS),
+        "Quarantine", (Param("run_id", TEXT, "Only the lines of one run."), _ROWS),
     ),
     Operation(
         "GET", "/v1/prices", "listPrices", "The prices of a day; amounts are for 1,000,000 tokens", _prices, "Prices",
-        (Param("provider", _TEXT, "Only this provider."), Param("model", _TEXT, "Part of a model's id."),
+        (Param("provider", TEXT, "Only this provider."), Param("model", TEXT, "Part of a model's id."),
          Param("on", _DAY, "The day; the default is today.")), bound="own",
     ),
     Operation("GET", "/v1/tokens", "listTokens", "Every token that was made", _listed("tokens", _tokens), "Tokens",

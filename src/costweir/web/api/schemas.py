@@ -141,6 +141,44 @@ _REMAP = record(
     },
     optional=["mapping", "run_id"],
 )  # fmt: skip
+_APPROVED = record({"schema": _schema("approved_models"), "customer": TEXT, "models": TEXTS})
+_CHARGEBACK = record(
+    {
+        "schema": _schema("chargeback"), "month": TEXT, "basis": TEXT, "currency": TEXT, "total": DECIMAL,
+        "rows": {"type": "array", "items": record(
+            {"customer": TEXT, "direct_cost": DECIMAL, "shared": {"type": "object", "additionalProperties": DECIMAL},
+             "shared_cost": DECIMAL, "total_cost": DECIMAL})},
+        "rules": {"type": "array", "items": record(
+            {"name": TEXT, "match": _TEXTS, "by": TEXT, "amount": DECIMAL, "customers": WHOLE, "divided": TRUTH})},
+        "excluded": {"type": "array", "items": _ANY_OBJECT}, "complete": TRUTH, "link": TEXT,
+    }
+)  # fmt: skip
+_PRICE_CHANGE = record(
+    {
+        "change": TEXT, "provider": TEXT, "model": TEXT, "tier": TEXT, "routing": TEXT, "effective": nullable(DAY),
+        "known_from": nullable(DAY), "before": {"type": "object", "additionalProperties": DECIMAL},
+        "after": {"type": "object", "additionalProperties": DECIMAL}, "customers": WHOLE,
+        "spent_usd": nullable(DECIMAL), "estimated_monthly_usd": nullable(DECIMAL),
+        "touches": {"type": "array", "items": _ANY_OBJECT}, "evidence": TEXT,
+    }
+)  # fmt: skip
+_RERATED = record(
+    {
+        "month": TEXT, "provider": TEXT, "model": TEXT, "calls": WHOLE, "unpriced_calls": WHOLE, "before_usd": DECIMAL,
+        "after_usd": DECIMAL, "delta_usd": DECIMAL, "still_unpriced_calls": WHOLE, "missing": TEXTS,
+    }
+)  # fmt: skip
+_NOTE = record(
+    {
+        "id": TEXT,
+        "day": DAY,
+        "text": TEXT,
+        "author": TEXT,
+        "scope": _TEXTS,
+        "created_at": INSTANT,
+        "updated_at": INSTANT,
+    }
+)
 _PROBLEM = record(
     {
         "type": TEXT, "title": TEXT, "status": WHOLE, "detail": TEXT, "hint": TEXT, "code": TEXT, "transient": TRUTH,
@@ -200,5 +238,21 @@ SCHEMAS: Mapping[str, Schema] = {
     "MappingRow": _kept("mapping", _MAPPING),
     "MovedLines": _MOVED,
     "Remap": _REMAP,
+    "Approval": record({"customer": TEXT, "pattern": TEXT, "origin": TEXT}),
+    "Approvals": _list("approvals", "Approval"),
+    "ApprovedModels": _APPROVED,
+    "Chargeback": _CHARGEBACK,
+    "PriceChange": _PRICE_CHANGE,
+    "PriceChanges": _list("price_changes", "PriceChange", {
+        "unit": TEXT, "since": DAY, "until": DAY, "changes": WHOLE, "assumption": TEXT, "complete": TRUTH}),
+    "RepricedCalls": _RERATED,
+    "Rerated": record({
+        "schema": _schema("rerate"), "rows": {"type": "array", "items": {"$ref": "#/components/schemas/RepricedCalls"}},
+        "calls": WHOLE, "before_usd": DECIMAL, "after_usd": DECIMAL, "delta_usd": DECIMAL,
+        "still_unpriced_calls": WHOLE, "assumption": TEXT, "run_id": TEXT,
+    }, optional=["run_id"]),
+    "Annotation": _NOTE,
+    "Annotations": _list("annotations", "Annotation"),
+    "AnnotationRow": _kept("annotation", _NOTE),
     "Deleted": record({"schema": TEXT, "id": TEXT, "deleted": {"type": "boolean", "const": True}}),
 }  # fmt: skip

@@ -21,7 +21,7 @@ from costweir.web.api.table import Call, Operation, Param, Reply
 from costweir.web.problems import Invalid
 
 Entry = held.Customer | held.Plan | held.Budget
-_NEW_ID = Param(
+NEW_ID = Param(
     "id", {"type": "string", "pattern": IDENTIFIER_PATTERN, "examples": ["acme"]}, "The id.", place="path"
 )
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
@@ -151,7 +151,7 @@ def _writes(
     title = noun.capitalize()
     path = f"/v1/{noun}s/{{id}}"
     return (
-        Operation("PUT", path, f"put{title}", f"Set a {noun}", put, f"{title}Row", (_NEW_ID,), role, body=title,
+        Operation("PUT", path, f"put{title}", f"Set a {noun}", put, f"{title}Row", (NEW_ID,), role, body=title,
                   statuses=(201,), repeatable=True),
         Operation("DELETE", path, f"delete{title}", f"Remove a {noun} that was set by hand", _drop(noun, kind),
                   "Deleted", (ID,), role, repeatable=True),

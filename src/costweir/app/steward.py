@@ -1,16 +1,19 @@
-"""Mappings for the command line: through the server that runs on the data directory, else on the stores themselves."""
+"""Mappings and later prices for the command line: through the server that runs on the data directory, else on the
+stores themselves."""
 
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import date
 from typing import TYPE_CHECKING, Any, Protocol
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from costweir.app.desk import LocalDesk, open_desk
 from costweir.app.gate import ACTOR, plain
 from costweir.app.mappings import Mappings
 from costweir.app.remote import RemoteDesk
+from costweir.app.repricing import Repricing
 from costweir.web.api.bodies import MappingWish, read_body
 
 if TYPE_CHECKING:
@@ -20,9 +23,9 @@ if TYPE_CHECKING:
 Record = Mapping[str, object]
 
 
-class Mapper(Protocol):
-    """What lines mean by hand. A change is made and applied to what is stored, unless it is only looked at; all but
-    `listed` give the moves of `app.remap.summary`."""
+class Steward(Protocol):
+    """What lines mean by hand, and what calls cost by later prices. A change is made and applied to what is stored,
+    unless it is only looked at; all about mappings but `listed` give the moves of `app.remap.summary`."""
 
     def listed(self) -> Sequence[Record]:
         """Every mapping that was set by hand."""
@@ -40,18 +43,23 @@ class Mapper(Protocol):
         """Brings what is stored in step with the mappings."""
         ...
 
+    def rerate(self, *, since: date | None, until: date | None, models: Sequence[str], look: bool) -> Record:
+        """Puts the prices known now beside calls; gives `app.repricing.told`."""
+        ...
+
 
 @contextmanager
-def open_mapper(settings: Settings) -> Generator[Mapper]:
-    """The mapper of the running server, or one on the stores of the data directory."""
+def open_steward(settings: Settings) -> Generator[Steward]:
+    """The steward of the running server, or one on the stores of the data directory."""
     with open_desk(settings) as desk:
-        yield _Remote(desk) if isinstance(desk, RemoteDesk) else _Local(desk, Mappings(desk, settings))
+        yield _Remote(desk) if isinstance(desk, RemoteDesk) else _Local(desk, settings)
 
 
 class _Local:
-    def __init__(self, desk: LocalDesk, mappings: Mappings) -> None:
+    def __init__(self, desk: LocalDesk, settings: Settings) -> None:
         self._desk = desk
-        self._mappings = mappings
+        self._mappings = Mappings(desk, settings)
+        self._repricing = Repricing(desk, settings)
 
     def listed(self) -> Sequence[Record]:
         return self._mappings.listed()
@@ -79,6 +87,11 @@ class _Local:
     def apply(self, *, look: bool) -> Record:
         return self._mappings.preview() if look else self._mappings.apply(by=ACTOR)
 
+    def rerate(self, *, since: date | None, until: date | None, models: Sequence[str], look: bool) -> Record:
+        if look:
+            return self._repricing.preview(since=since, until=until, models=models)
+        return self._repricing.apply(by=ACTOR, since=since, until=until, models=models)
+
 
 class _Remote:
     def __init__(self, server: RemoteDesk) -> None:
@@ -102,6 +115,14 @@ class _Remote:
 
     def apply(self, *, look: bool) -> Record:
         return self._look({}) if look else plain(self._server.call("POST", "/v1/remaps", {}))
+
+    def rerate(self, *, since: date | None, until: date | None, models: Sequence[str], look: bool) -> Record:
+        days = {"since": since and since.isoformat(), "until": until and until.isoformat()}
+        given = {name: day for name, day in days.items() if day}
+        if look:
+            query = urlencode([*given.items(), *(("model", name) for name in models)])
+            return plain(self._server.call("GET", f"/v1/rerate?{query}"))
+        return plain(self._server.call("POST", "/v1/rerates", {**given, "models": list(models)}))
 
     def _look(self, wish: Mapping[str, Any]) -> Record:
         return plain(self._server.call("POST", "/v1/remap-previews", wish))
