@@ -136,7 +136,7 @@ async def _budgets(ledger: Ledger, *, customer: str, key: str, session: str) -> 
     found: dict[tuple[str, str], Balance] = {}
     for group in await asyncio.gather(*(ledger.balances(scope) for scope in own)):
         for row in group:
-            if _is_own(row.scope, customer=customer, key=key, session=session):
+            if is_own(row.scope, customer=customer, key=key, session=session):
                 found[row.budget_id, row.window_id] = row
     return [
         {
@@ -149,7 +149,7 @@ async def _budgets(ledger: Ledger, *, customer: str, key: str, session: str) -> 
     ]  # fmt: skip
 
 
-def _is_own(scope: Mapping[str, str], *, customer: str, key: str, session: str) -> bool:
+def is_own(scope: Mapping[str, str], *, customer: str, key: str, session: str) -> bool:
     """Whether a balance is about the caller alone: it names the caller, and no other session or key."""
     if scope.get("customer", customer) != customer or scope.get("key", key) != key:
         return False
