@@ -21,7 +21,8 @@ def kept(folder: Path) -> None:
         for name in ("a", "b"):
             answer = await ledger.reserve(Ask(f"req_{name}", Subject(customer="acme"), (BIG,)), send=True)
             if isinstance(answer, Hold):
-                ledger.settle(answer.attempt, Settlement(1_000_000_000, "reported"))
+                call = {"hold": [100_000_000, 1_000, 1_000_000]}
+                ledger.settle(answer.attempt, Settlement(1_000_000_000, "reported", call=call))
         assert isinstance(answer, Refusal)
         await ledger.close()
 
@@ -38,6 +39,7 @@ def test_a_call_and_a_refusal_are_explained(cli, home: Path) -> None:
         "costweir.why/1", "served", "1.00",
     )  # fmt: skip
     assert (refused["outcome"], refused["refusal"]["needed_usd"]) == ("refused", "1.10")
+    assert "0.10 + 1000 x 0.001" in cli("why", "req_a").out
     text = cli("why", "req_b").out
     assert "Budget acme-day for customer acme has 1.00 of 2.00 USD left" in text
     assert "900 output tokens of big would have fitted" in text

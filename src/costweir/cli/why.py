@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from costweir.guard.why import Why
 
 _ATTEMPTS = columns(
-    ("attempt_id", "attempt"), "state", "model", ("held_usd", "held USD"), ("settled_usd", "settled USD"),
+    ("attempt_id", "attempt"), "state", "model", ("held_usd", "held USD"), ("hold", "made of"),
+    ("settled_usd", "settled USD"),
     ("debt_usd", "debt USD"), "usage", ("error_type", "error"), ("created_at", "created"),
 )  # fmt: skip
 _CANDIDATES = columns(
@@ -71,13 +72,13 @@ def _explained(request_id: str) -> Why:
 
 
 def _rows(value: Any) -> list[Mapping[str, object]]:
-    """Rows for a table; a scope is a text there."""
-    return [
-        {
-            name: ", ".join(f"{kind}={member}" for kind, member in cell.items()) or "all"
-            if name == "scope"
-            else cell
-            for name, cell in row.items()
-        }
-        for row in value
-    ]
+    """Rows for a table; a scope and the parts of a hold are texts there."""
+    return [{name: _cell(name, cell) for name, cell in row.items()} for row in value]
+
+
+def _cell(name: str, cell: Any) -> object:
+    if name == "scope":
+        return ", ".join(f"{kind}={member}" for kind, member in cell.items()) or "all"
+    if name == "hold":
+        return f"{cell['input_usd']} + {cell['output_tokens']} x {cell['output_token_usd']}"
+    return cell
