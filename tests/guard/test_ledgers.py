@@ -422,6 +422,21 @@ def test_a_hold_counts_in_a_rolling_window_as_long_as_it_is_open(opened: Open) -
     assert house.drifts() == []
 
 
+def test_a_new_rolling_budget_counts_a_hold_that_is_older_than_its_window(opened: Open) -> None:
+    house = opened()
+    hold = held(house.reserve(candidate(60 * CENT)))
+    house.hands.sleep(120)
+    house.apply(terms(budget("minute", window="rolling:1m")))
+
+    refused(house.reserve(candidate(60 * CENT)))
+    house.settle(hold, 60 * CENT)
+    second = held(house.reserve(candidate(60 * CENT)))
+    refused(house.reserve(candidate(60 * CENT)))
+    assert house.balances()["minute"].held == 60 * CENT
+    house.settle(second, 60 * CENT)
+    assert house.drifts() == []
+
+
 # -- counts, minutes, sessions
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from guard_world import CENT, NOON, Hands, House, ask, budget, candidate, held, refused, terms
+from guard_world import CENT, NOON, USD, Hands, House, ask, budget, candidate, held, refused, terms
 
 from costweir.errors import Conflict, NotFound, StoreLocked, Unreachable
 from costweir.guard import Start
@@ -89,6 +89,19 @@ def test_a_restart_ends_what_was_open(file: Open) -> None:
     # Usage that comes after the crash still replaces the hold.
     assert house.settle(sent, 1 * CENT).charged == CENT
     assert house.balances()["day"].settled == 26 * CENT
+
+
+def test_a_crash_frees_no_room_in_a_rolling_window(file: Open) -> None:
+    """A hold that is older than its window is charged at the restart, where it counts no more, and nothing else is."""
+    house = file(terms(budget("minute", window="rolling:1m")))
+    held(house.reserve(candidate(60 * CENT)))
+    house.hands.sleep(120)
+    house.crash()
+
+    assert house.balances()["minute"].held == 0
+    held(house.reserve(candidate(USD)))
+    refused(house.reserve(candidate(1)))
+    assert house.drifts() == []
 
 
 def test_numbers_never_repeat(file: Open) -> None:

@@ -118,10 +118,10 @@ class Gauges:
             return {}
         return {key: meter.counts for key, meter in self._meters.items() if meter.open == 0}
 
-    def forget(self, idle: dict[Key, Counts]) -> None:
+    def forget(self, idle: dict[Key, Counts], now: int) -> None:
         """Lets go of meters that were not touched since; the journal has them."""
         self._matches.clear()
-        self._paces = {key: pace for key, pace in self._paces.items() if pace.open or pace.seconds}
+        self._paces = {key: pace for key, pace in self._paces.items() if not pace.idle(now)}
         for key, counts in idle.items():
             meter = self._meters.get(key)
             if meter is not None and meter.counts == counts:
@@ -173,9 +173,11 @@ class Gauges:
         key = (rule.id, scope, span.text)
         meter = self._meters.get(key)
         if not isinstance(meter, RollingMeter):
-            meter = self._meters[key] = RollingMeter(rule, scope, span)
+            meter = RollingMeter(rule, scope, span)
             for start, counts in self._journal.parts(rule, scope, span.since(now)):
                 meter.add(Part(meter, span.at(start), counts))
+            # Only now: a meter whose parts could not be read would count too little.
+            self._meters[key] = meter
         meter.turn(now)
         return meter
 

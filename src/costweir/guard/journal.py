@@ -63,7 +63,8 @@ class Journal(Protocol):
         ...
 
     def parts(self, rule: Rule, scope: Scope, since: int) -> Sequence[tuple[int, Counts]]:
-        """The parts of a rolling window that began at `since` or later, oldest first, with their starts."""
+        """The parts of a rolling window that began at `since` or later or hold something, oldest first, with their
+        starts."""
         ...
 
     def begin(self, meter: Meter) -> None:

@@ -266,11 +266,7 @@ class Pace:
 
     def wait(self, now: int, tokens: int) -> int | None:
         """Nanoseconds until a call of that many tokens may be admitted, 0 for now, None while nobody can say."""
-        seconds = self.seconds
-        while seconds and (seconds[0][0] + 61) * SECOND <= now:
-            _, old_tokens, old_requests = seconds.popleft()
-            self.tokens -= old_tokens
-            self.requests -= old_requests
+        self._forget(now)
         rule = self.rule
         if rule.parallel is not None and self.open >= rule.parallel:
             return None
@@ -280,12 +276,24 @@ class Pace:
         )
         if over_tokens <= 0 and over_requests <= 0:
             return 0
-        for second, old_tokens, old_requests in seconds:
+        for second, old_tokens, old_requests in self.seconds:
             over_tokens -= old_tokens
             over_requests -= old_requests
             if over_tokens <= 0 and over_requests <= 0:
                 return (second + 61) * SECOND - now
         return None
+
+    def idle(self, now: int) -> bool:
+        """True when nothing of it counts."""
+        self._forget(now)
+        return not self.open and not self.seconds
+
+    def _forget(self, now: int) -> None:
+        seconds = self.seconds
+        while seconds and (seconds[0][0] + 61) * SECOND <= now:
+            _, tokens, requests = seconds.popleft()
+            self.tokens -= tokens
+            self.requests -= requests
 
     def take(self, now: int, tokens: int) -> None:
         """Counts a call that begins."""

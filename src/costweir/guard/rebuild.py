@@ -3,7 +3,7 @@ else. A new limit starts from it (L1, edits), and `verify` compares with it (L3)
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 
 from costweir.guard.journal import Tally
 from costweir.guard.meters import Counts, Key, Meter, Part, RollingMeter
@@ -33,22 +33,25 @@ def since(rule: Rule, now: int) -> int:
 
 
 def counted(policy: Policy, tallies: Iterable[tuple[Collection[str], Tally]], *, now: int) -> list[Meter]:
-    """The meters of the windows that are open at `now`. Each tally comes with the ids of the rules it is for."""
+    """The meters of the windows that are open at `now`, and of those that still hold something. Each tally comes with
+    the ids of the rules it is for."""
     found: dict[Key, tuple[Rule, Scope, Window, Counts]] = {}
     for wanted, tally in tallies:
         values = policy.values(tally.subject, tally.model, tally.provider)
         for rule in policy.match(values):
             if rule.metered and rule.id in wanted:
-                _count(found, rule, values, tally, now)
-    return assembled(found.values())
+                _count(found, rule, values, tally)
+    return assembled(
+        (rule, scope, window, counts)
+        for rule, scope, window, counts in found.values()
+        if counts.open or _open(rule, window, now)
+    )
 
 
 def _count(
-    found: dict[Key, tuple[Rule, Scope, Window, Counts]], rule: Rule, values: Values, tally: Tally, now: int
+    found: dict[Key, tuple[Rule, Scope, Window, Counts]], rule: Rule, values: Values, tally: Tally
 ) -> None:
     window = rule.window(values, tally.at)
-    if not _open(rule, window, now):
-        return
     scope = rule.member(values)
     key = (rule.id, scope, window.id)
     if key not in found:
@@ -84,6 +87,6 @@ def assembled(found: Iterable[tuple[Rule, Scope, Window, Counts]]) -> list[Meter
     return meters
 
 
-def rows(meters: Sequence[Meter]) -> list[Meter]:
+def rows(meters: Iterable[Meter]) -> list[Meter]:
     """What is kept of them: the parts of a rolling meter instead of the whole."""
     return [row for meter in meters for row in (meter.parts if isinstance(meter, RollingMeter) else (meter,))]

@@ -19,10 +19,11 @@ from costweir.guard.ledger import (
     Settlement,
     Terms,
 )  # fmt: skip
-from costweir.guard.meters import Counts, Key, Meter
+from costweir.guard.meters import Counts, Key, Meter, RollingMeter
 from costweir.guard.policy import Policy, Scope
+from costweir.guard.rebuild import rows
 from costweir.guard.weir import LEASE, Weir
-from costweir.guard.windows import instant
+from costweir.guard.windows import Rolling, instant
 
 Durability = Literal["fsync", "process"]
 
@@ -119,16 +120,22 @@ def within(scope: Mapping[str, str] | None, own: Mapping[str, str]) -> bool:
     return all(own.get(kind) == value for kind, value in (scope or {}).items())
 
 
-def drifts(kept: Iterable[Meter], rebuilt: Iterable[Meter]) -> list[Drift]:
-    """The balances of open windows that differ. Amounts are settled + held + debt."""
-    left: dict[Key, Meter] = {meter.key: meter for meter in kept}
-    right: dict[Key, Meter] = {meter.key: meter for meter in rebuilt}
+def drifts(kept: Iterable[Meter], rebuilt: Iterable[Meter], now: int) -> list[Drift]:
+    """The balances that differ, of windows that are open at `now`. Amounts are settled + held + debt."""
+    left: dict[Key, Meter] = {meter.key: meter for meter in rows(kept) if not_over(meter, now)}
+    right: dict[Key, Meter] = {meter.key: meter for meter in rows(rebuilt) if not_over(meter, now)}
     return [
         Drift(name, window, _used(left.get(key)), _used(right.get(key)), dict(scope))
         for key in sorted(left.keys() | right.keys())
         for name, scope, window in (key,)
         if _numbers(left.get(key)) != _numbers(right.get(key))
     ]
+
+
+def not_over(meter: Meter, now: int) -> bool:
+    """True while a balance counts."""
+    ends = meter.ends()
+    return ends is None or ends > now
 
 
 def attempt_of(entry: Entry, settlement: Settlement | None, ended: int | None) -> Attempt:
@@ -156,7 +163,11 @@ def untouched(policy: Policy, now: int, seen: set[tuple[str, Scope]]) -> Iterabl
                 if plan == rule.scope["plan"]
             ]
         for scope in members:
-            if (rule.id, scope) not in seen:
+            if (rule.id, scope) in seen:
+                continue
+            if isinstance(rule.span, Rolling):
+                yield RollingMeter(rule, scope, rule.span)
+            else:
                 yield Meter(rule, scope, rule.span.at(now), Counts())
 
 

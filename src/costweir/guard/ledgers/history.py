@@ -25,7 +25,7 @@ SELECT {SUBJECT}, a.model, a.provider, a.part, a.settled, a.held, a.debt, a.open
 FROM (
     SELECT subject, model, provider, {{part}} AS part, sum(charged) AS settled, sum(iif(seq IS NULL, held, 0)) AS held,
            sum(debt) AS debt, sum(seq IS NULL) AS open, sum(state <> 'RELEASED') AS calls
-    FROM attempts WHERE at >= ? GROUP BY subject, model, provider, part
+    FROM attempts WHERE at >= ? OR seq IS NULL GROUP BY subject, model, provider, part
 ) AS a JOIN subjects AS s ON s.id = a.subject"""  # noqa: S608 - constants
 _ARCHIVED = f"""
 SELECT {SUBJECT}, a.model, a.provider, a.day, a.settled, 0, a.debt, 0, a.calls

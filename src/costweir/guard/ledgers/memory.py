@@ -175,8 +175,7 @@ class MemoryLedger(Front):
         policy = self.weir.policy
         ids = policy.by_id
         rebuilt = counted(policy, ((ids, tally) for tally in self._journal.tallies()), now=now)
-        kept = [meter for meter in self.weir.gauges if _is_open(meter, now)]
-        return drifts(rows(kept), rows(rebuilt))
+        return drifts(self.weir.gauges, rebuilt, now)
 
     async def outbox(self, after: int, limit: int = 1_000) -> Sequence[tuple[int, Attempt]]:
         """Ended attempts in the order they ended."""

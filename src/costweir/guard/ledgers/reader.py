@@ -33,10 +33,11 @@ from costweir.guard.ledgers.front import balance_of, compiled, drifts, untouched
 from costweir.guard.ledgers.history import SUBJECT, tallies
 from costweir.guard.meters import Counts, Meter
 from costweir.guard.policy import Policy
-from costweir.guard.rebuild import assembled, counted, rows
+from costweir.guard.rebuild import assembled, counted
 from costweir.guard.windows import DAY, Window, instant, nanoseconds
 
-_ATTEMPT = f"""
+#: Every column of an attempt, as `read_attempt` takes them.
+ATTEMPT = f"""
 SELECT a.attempt, a.request_id, a.state, {SUBJECT}, a.model, a.provider, a.held, a.charged, a.debt, a.certainty,
        a.price_version, a.at, a.ended_at, a.usage, a.call, a.seq
 FROM attempts AS a JOIN subjects AS s ON s.id = a.subject"""  # noqa: S608 - constants
@@ -113,43 +114,43 @@ class LedgerReader:
 
     def attempts(self, *, request_id: str = "", state: str = "", limit: int = 100) -> list[Attempt]:
         """Rows, newest first."""
-        found = self._read(
-            _ATTEMPT + " WHERE (? = '' OR a.request_id = ?) AND (? = '' OR a.state = ?)"
+        found = self.read(
+            ATTEMPT + " WHERE (? = '' OR a.request_id = ?) AND (? = '' OR a.state = ?)"
             " ORDER BY a.attempt DESC LIMIT ?"
             if not request_id
-            else _ATTEMPT + " WHERE a.request_id = ? AND a.request_id = ? AND (? = '' OR a.state = ?)"
+            else ATTEMPT + " WHERE a.request_id = ? AND a.request_id = ? AND (? = '' OR a.state = ?)"
             " ORDER BY a.attempt DESC LIMIT ?",
             (request_id, request_id, state, state, limit),
         )
-        return [_attempt(row) for row in found]
+        return [read_attempt(row) for row in found]
 
     def attempt(self, number: int) -> Attempt | None:
         """One row."""
-        found = self._read(_ATTEMPT + " WHERE a.attempt = ?", (number,))
-        return _attempt(found[0]) if found else None
+        found = self.read(ATTEMPT + " WHERE a.attempt = ?", (number,))
+        return read_attempt(found[0]) if found else None
 
     def since(self, start: datetime) -> Iterator[Attempt]:
         """Attempts since an instant that were not released, oldest first."""
         after = 0
         while True:
-            found = self._read(
-                _ATTEMPT
+            found = self.read(
+                ATTEMPT
                 + " WHERE a.attempt > ? AND a.at >= ? AND a.state <> 'RELEASED' ORDER BY a.attempt LIMIT 5000",
                 (after, nanoseconds(start)),
             )
-            yield from map(_attempt, found)
+            yield from map(read_attempt, found)
             if not found:
                 return
             after = found[-1][0]
 
     def outbox(self, after: int, limit: int = 1_000) -> list[tuple[int, Attempt]]:
         """Ended attempts in the order they ended, with their sequence number; one that was corrected comes again."""
-        found = self._read(_ATTEMPT + " WHERE a.seq > ? ORDER BY a.seq LIMIT ?", (after, limit))
-        return [(row[-1], _attempt(row)) for row in found]
+        found = self.read(ATTEMPT + " WHERE a.seq > ? ORDER BY a.seq LIMIT ?", (after, limit))
+        return [(row[-1], read_attempt(row)) for row in found]
 
     def events(self, after: int, limit: int = 1_000) -> list[Event]:
         """Events in order."""
-        found = self._read("SELECT * FROM events WHERE seq > ? ORDER BY seq LIMIT ?", (after, limit))
+        found = self.read("SELECT * FROM events WHERE seq > ? ORDER BY seq LIMIT ?", (after, limit))
         return [
             Event(seq, instant(at), kind, name, json.loads(scope), window, json.loads(detail))
             for seq, at, kind, name, scope, window, detail in found
@@ -158,25 +159,25 @@ class LedgerReader:
     def refusals(self, *, request_id: str = "", limit: int = 100) -> list[Refused]:
         """Refusals, newest first."""
         where = "WHERE request_id = ?" if request_id else "WHERE ? = ''"
-        found = self._read(
+        found = self.read(
             f"SELECT request_id, at, code, budget, detail FROM refusals {where} ORDER BY id DESC LIMIT ?",  # noqa: S608
             (request_id, limit),
         )
-        return [_refused(row) for row in found]
+        return [read_refusal(row) for row in found]
 
     def sessions(self, *, since: int | None = None, limit: int = 200) -> list[Session]:
         """Sessions with calls since an instant (a day ago), the one with the newest call first."""
         start = self._clock() - SESSIONS_SINCE if since is None else since
         return [
             Session(customer, session, key, calls, settled, held, instant(first), instant(last))
-            for customer, session, key, calls, settled, held, first, last in self._read(
+            for customer, session, key, calls, settled, held, first, last in self.read(
                 _SESSIONS, (start, limit)
             )
         ]
 
     def suspended(self) -> dict[str, datetime]:
         """Models that broke their bound, and when."""
-        return {model: instant(at) for model, at in self._read("SELECT model, at FROM suspended")}
+        return {model: instant(at) for model, at in self.read("SELECT model, at FROM suspended")}
 
     def verify(self) -> list[Drift]:
         """Rebuilds every open balance from the attempts alone, and compares: empty means equal."""
@@ -184,7 +185,7 @@ class LedgerReader:
             policy, now = self.policy(), self._clock()
             kept = self._meters(policy, now)
             rebuilt = counted(policy, tallies(self._connection, policy.rules, now), now=now)
-        return drifts(rows(kept), rows(rebuilt))
+        return drifts(kept, rebuilt, now)
 
     def _meters(self, policy: Policy, now: int) -> list[Meter]:
         """The balances whose windows are open."""
@@ -203,7 +204,8 @@ class LedgerReader:
         found = self._connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
         return found[0] if found else ""
 
-    def _read(self, sql: str, params: Sequence[object] = ()) -> list[Any]:
+    def read(self, sql: str, params: Sequence[object] = ()) -> list[Any]:
+        """The rows of one statement."""
         with self._lock:
             try:
                 return self._connection.execute(sql, params).fetchall()
@@ -224,7 +226,8 @@ class LedgerReader:
                 raise refusal(error, self._path) from error
 
 
-def _attempt(row: Sequence[Any]) -> Attempt:
+def read_attempt(row: Sequence[Any]) -> Attempt:
+    """A row of `ATTEMPT`."""
     attempt, request_id, state, *subject = row[:12]
     model, provider, held, charged, debt, certainty, price_version, at, ended, usage, call, _ = row[12:]
     return Attempt(
@@ -233,7 +236,8 @@ def _attempt(row: Sequence[Any]) -> Attempt:
     )  # fmt: skip
 
 
-def _refused(row: Sequence[Any]) -> Refused:
+def read_refusal(row: Sequence[Any]) -> Refused:
+    """A row of `request_id, at, code, budget, detail`."""
     request_id, at, code, budget, text = row
     detail = json.loads(text)
     resets, holders = detail["resets_at"], detail["holders"]

@@ -20,7 +20,18 @@ from typing import IO, NamedTuple, Self, TypeVar
 from costweir.errors import Error, Unreachable
 from costweir.guard.clock import Clock
 from costweir.guard.journal import Tally
-from costweir.guard.ledger import Ask, Attempt, Balance, Drift, Event, Hold, Refusal, Terms
+from costweir.guard.ledger import (
+    Ask,
+    Attempt,
+    Balance,
+    Drift,
+    Event,
+    Hold,
+    Refusal,
+    Settled,
+    Settlement,
+    Terms,
+)  # fmt: skip
 from costweir.guard.ledgers import history
 from costweir.guard.ledgers.batch import NOTES, Row, Step, balance_row
 from costweir.guard.ledgers.file import claim, connect, connect_to_read, refusal, transaction
@@ -132,6 +143,13 @@ class SqliteLedger(Front):
             self._hear()
         self.weir.sent(attempt)
         await self._written()
+
+    def settle(self, attempt: int, settlement: Settlement) -> Settled:
+        """Charges what an attempt cost; see `Ledger.settle`. Raises Unreachable when one that ended cannot be found."""
+        try:
+            return super().settle(attempt, settlement)
+        except sqlite3.Error as error:
+            raise refusal(error, self._path) from error
 
     async def apply(self, terms: Terms, revision: int) -> None:
         """Makes other terms hold; see `Ledger.apply`."""
@@ -332,7 +350,7 @@ class SqliteLedger(Front):
 
     def _forget_soon(self, loop: asyncio.AbstractEventLoop, idle: dict[Key, Counts]) -> None:
         with contextlib.suppress(RuntimeError):
-            loop.call_soon_threadsafe(self.weir.gauges.forget, idle)
+            loop.call_soon_threadsafe(self.weir.gauges.forget, idle, self.clock.now())
 
     def _compacting(self, before: int, now: int) -> Step:
         def step(connection: sqlite3.Connection) -> None:

@@ -64,7 +64,7 @@ class SqliteJournal:
             return ()
         rows = self._connection.execute(
             f"SELECT starts, {_COUNTS} FROM balances"  # noqa: S608
-            " WHERE budget = ? AND scope = ? AND starts >= ? ORDER BY starts",
+            " WHERE budget = ? AND scope = ? AND (starts >= ? OR open > 0) ORDER BY starts",
             (rule.id, scope_text(scope), since),
         )
         return [(row[0], Counts(*row[1:])) for row in rows]

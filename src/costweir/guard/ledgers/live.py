@@ -1,0 +1,222 @@
+"""What happens at the gateway now, read from the ledger's file: spend by minute, calls as they end, one session step
+by step. Every sum is made here, by the database, in whole nano-dollars."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from costweir.guard.ledger import Attempt, Refused
+from costweir.guard.ledgers.reader import ATTEMPT, LedgerReader, read_attempt, read_refusal
+from costweir.guard.windows import DAY, SECOND, instant, nanoseconds
+
+MINUTE = 60 * SECOND
+HOUR = 60 * MINUTE
+#: The spend rate is that of the last minutes.
+RATE_MINUTES = 5
+#: How many minutes are shown.
+SHOWN_MINUTES = 60
+#: A session is read back this far.
+SESSION_SINCE = 7 * DAY
+
+_PLACE_OF = {"attempt": "at", "seq": "ended_at"}
+_ENDED = """
+SELECT count(*), coalesce(sum(charged + debt), 0) FROM attempts
+WHERE seq >= ? AND ended_at >= ? AND ended_at < ? AND state <> 'RELEASED'"""
+_STEPS = f"""
+SELECT * FROM (
+    SELECT *, sum(cost) OVER (ORDER BY attempt) AS running FROM ({ATTEMPT.replace("a.seq", "a.seq, a.charged + a.debt AS cost", 1)}
+    WHERE a.attempt >= ? AND s.session = ? AND s.customer = ?)
+) ORDER BY attempt DESC LIMIT ?"""  # noqa: S608 - constants
+_PARTS = """
+SELECT {what} AS name, count(*), sum(a.charged + a.debt) AS cost
+FROM attempts AS a JOIN subjects AS s ON s.id = a.subject
+WHERE a.attempt >= ? AND s.session = ? AND s.customer = ? AND a.state <> 'RELEASED' GROUP BY 1 ORDER BY cost DESC"""
+_TOKENS = """
+SELECT j.key, sum(j.value) FROM attempts AS a JOIN subjects AS s ON s.id = a.subject, json_each(a.usage) AS j
+WHERE a.attempt >= ? AND s.session = ? AND s.customer = ? GROUP BY 1 HAVING sum(j.value) > 0 ORDER BY 2 DESC"""
+
+
+@dataclass(frozen=True, slots=True)
+class Minute:
+    """What calls that ended in a minute cost, in nano-dollars."""
+
+    start: datetime
+    calls: int
+    spent: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pulse:
+    """The gateway at one moment. `per_hour` is the spend of the last minutes at the pace of an hour."""
+
+    at: datetime
+    minutes: tuple[Minute, ...]
+    per_hour: int
+    spent: int
+    calls: int
+    open_calls: int
+    held: int
+    blocked: int
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One call of a session, and what the session had cost with it."""
+
+    attempt: Attempt
+    running: int
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What a model or a feature has of a session."""
+
+    name: str
+    calls: int
+    spent: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """How far a feed was read: the end of the last call, and the last refusal."""
+
+    seq: int = 0
+    refusal: int = 0
+
+    @property
+    def text(self) -> str:
+        """`12.3`."""
+        return f"{self.seq}.{self.refusal}"
+
+    @classmethod
+    def read(cls, text: str) -> Cursor | None:
+        """What `text` wrote; None for anything else."""
+        seq, _, refusal = text.partition(".")
+        if not (seq.isascii() and seq.isdigit() and refusal.isascii() and refusal.isdigit()):
+            return None
+        return cls(int(seq[:18]), int(refusal[:18]))
+
+
+class Live:
+    """Reads one ledger, again and again. Minutes that are over are kept, so that a look costs one minute's rows."""
+
+    def __init__(self, reader: LedgerReader) -> None:
+        """`reader` stays the caller's to close."""
+        self._reader = reader
+        self._lock = threading.Lock()
+        self._minutes: dict[int, tuple[int, int]] = {}
+
+    def pulse(self, now: datetime) -> Pulse:
+        """The last hour by minute, the running one included, and what is open."""
+        at = nanoseconds(now)
+        current = at // MINUTE
+        with self._lock:
+            wanted = range(current - SHOWN_MINUTES + 1, current + 1)
+            for minute in wanted:
+                # The writer may be behind by a moment, so the minute before is read again as well.
+                if minute >= current - 1 or minute not in self._minutes:
+                    self._minutes[minute] = self._ended(minute * MINUTE, (minute + 1) * MINUTE)
+            self._minutes = {minute: self._minutes[minute] for minute in wanted}
+            minutes = tuple(Minute(instant(key * MINUTE), *self._minutes[key]) for key in wanted)
+        first = at - RATE_MINUTES * MINUTE
+        _, recent = self._ended(first, at + 1)
+        (held, waiting), = self._reader.read(
+            "SELECT coalesce(sum(held), 0), count(*) FROM attempts WHERE seq IS NULL"
+        )
+        ((blocked,),) = self._reader.read("SELECT count(*) FROM refusals WHERE at >= ?", (at - HOUR,))
+        return Pulse(
+            now, minutes, recent * 60 // RATE_MINUTES, sum(one.spent for one in minutes),
+            sum(one.calls for one in minutes), waiting, held, blocked,
+        )  # fmt: skip
+
+    def usual(self, now: datetime, *, days: int = 7) -> int | None:
+        """What the hour of the day that ends now cost on the days before, on average; None without a day to compare
+        with."""
+        at = nanoseconds(now)
+        oldest = self._reader.read("SELECT at FROM attempts ORDER BY attempt LIMIT 1")
+        found = [
+            self._ended(at - back * DAY - HOUR, at - back * DAY)[1]
+            for back in range(1, days + 1)
+            if oldest and oldest[0][0] <= at - back * DAY - HOUR
+        ]
+        return sum(found) // len(found) if found else None
+
+    def _ended(self, first: int, until: int) -> tuple[int, int]:
+        """Calls that ended in a span, and their cost."""
+        ((calls, spent),) = self._reader.read(_ENDED, (self._place("seq", first), first, until))
+        return calls, spent
+
+    def _place(self, column: str, start: int) -> int:
+        """The lowest number whose row is not before an instant, found by halving: numbers grow with time."""
+        ((low, high),) = self._reader.read(f"SELECT min({column}), max({column}) FROM attempts")  # noqa: S608
+        if low is None:
+            return 0
+        while low < high:
+            middle = (low + high) // 2
+            ((number, at),) = self._reader.read(
+                f"SELECT {column}, {_PLACE_OF[column]} FROM attempts WHERE {column} >= ? ORDER BY {column} LIMIT 1",  # noqa: S608
+                (middle,),
+            )
+            low, high = (low, middle) if at >= start else (number + 1, high)
+        return low
+
+    def cursor(self) -> Cursor:
+        """The end of the feed."""
+        ((seq,),) = self._reader.read("SELECT coalesce(max(seq), 0) FROM attempts")
+        ((refusal,),) = self._reader.read("SELECT coalesce(max(id), 0) FROM refusals")
+        return Cursor(seq, refusal)
+
+    def feed(self, after: Cursor, limit: int) -> tuple[list[Attempt], list[Refused], Cursor]:
+        """What ended and what was refused since, the newest first, and where to read on. What does not fit is left
+        out: a feed shows what is new."""
+        ended = self._reader.read(ATTEMPT + " WHERE a.seq > ? ORDER BY a.seq DESC LIMIT ?", (after.seq, limit))
+        refused = self._reader.read(
+            "SELECT id, request_id, at, code, budget, detail FROM refusals WHERE id > ? ORDER BY id DESC LIMIT ?",
+            (after.refusal, limit),
+        )
+        reached = Cursor(ended[0][-1] if ended else after.seq, refused[0][0] if refused else after.refusal)
+        return [read_attempt(row) for row in ended], [read_refusal(row[1:]) for row in refused], reached
+
+    def calls(
+        self, *, before: int = 0, state: str = "", customer: str = "", session: str = "", limit: int = 100
+    ) -> list[Attempt]:
+        """Attempts, the newest first, from the one before `before` on."""
+        wanted = [("a.attempt < ?", before), ("a.state = ?", state), ("s.customer = ?", customer)]
+        chosen = [(text, value) for text, value in (*wanted, ("s.session = ?", session)) if value]
+        where = " WHERE " + " AND ".join(text for text, _ in chosen) if chosen else ""
+        values = [value for _, value in chosen]
+        return [
+            read_attempt(row)
+            for row in self._reader.read(f"{ATTEMPT}{where} ORDER BY a.attempt DESC LIMIT ?", (*values, limit))  # noqa: S608
+        ]
+
+    def customers_of(self, session: str) -> list[str]:
+        """Whose session has this name, the newest first."""
+        found = self._reader.read(
+            "SELECT customer, max(id) FROM subjects WHERE session = ? GROUP BY 1 ORDER BY 2 DESC", (session,)
+        )
+        return [customer for customer, _ in found]
+
+    def steps(self, customer: str, session: str, *, now: datetime, limit: int = 500) -> list[Step]:
+        """The newest calls of a session, oldest first, each with what the session had cost by then."""
+        found = self._reader.read(_STEPS, (self._since(now), session, customer, limit))
+        return [Step(read_attempt(row[:-2]), row[-1]) for row in reversed(found)]
+
+    def parts(self, customer: str, session: str, *, now: datetime) -> tuple[list[Part], list[Part]]:
+        """Where the money of a session went: by model and by feature."""
+        values = (self._since(now), session, customer)
+        by_model, by_feature = (
+            [Part(*row) for row in self._reader.read(_PARTS.format(what=what), values)]
+            for what in ("a.model", "s.feature")
+        )
+        return by_model, by_feature
+
+    def tokens(self, customer: str, session: str, *, now: datetime) -> Sequence[tuple[str, int]]:
+        """The tokens of a session by bucket."""
+        return self._reader.read(_TOKENS, (self._since(now), session, customer))
+
+    def _since(self, now: datetime) -> int:
+        return self._place("attempt", nanoseconds(now) - SESSION_SINCE)
