@@ -85,7 +85,7 @@ def attempt_record(row: Attempt) -> Record:
         "held_usd": usd(row.held),
         "settled_usd": usd(row.charged),
         "debt_usd": usd(row.debt),
-        "usage": row.certainty or None,
+        "usage": row.certainty or "unknown",
         "tokens": dict(row.usage),
         "price_version": row.price_version,
         "created_at": instant(row.created_at),
