@@ -26,10 +26,12 @@ _ENDED = """
 SELECT count(*), coalesce(sum(charged + debt), 0) FROM attempts
 WHERE seq >= ? AND ended_at >= ? AND ended_at < ? AND state <> 'RELEASED'"""
 _STEPS = f"""
-SELECT * FROM (
-    SELECT *, sum(cost) OVER (ORDER BY attempt) AS running FROM ({ATTEMPT.replace("a.seq", "a.seq, a.charged + a.debt AS cost", 1)}
-    WHERE a.attempt >= ? AND s.session = ? AND s.customer = ?)
-) ORDER BY attempt DESC LIMIT ?"""  # noqa: S608 - constants
+WITH r AS (
+    SELECT a.attempt, sum(a.charged + a.debt) OVER (ORDER BY a.attempt) AS running
+    FROM attempts AS a JOIN subjects AS s ON s.id = a.subject
+    WHERE a.attempt >= ? AND s.session = ? AND s.customer = ?
+)
+{ATTEMPT.replace("a.seq", "a.seq, r.running")} JOIN r ON r.attempt = a.attempt ORDER BY a.attempt DESC LIMIT ?"""  # noqa: S608 - constants
 _PARTS = """
 SELECT {what} AS name, count(*), sum(a.charged + a.debt) AS cost
 FROM attempts AS a JOIN subjects AS s ON s.id = a.subject
@@ -123,7 +125,7 @@ class Live:
             minutes = tuple(Minute(instant(key * MINUTE), *self._minutes[key]) for key in wanted)
         first = at - RATE_MINUTES * MINUTE
         _, recent = self._ended(first, at + 1)
-        (held, waiting), = self._reader.read(
+        ((held, waiting),) = self._reader.read(
             "SELECT coalesce(sum(held), 0), count(*) FROM attempts WHERE seq IS NULL"
         )
         ((blocked,),) = self._reader.read("SELECT count(*) FROM refusals WHERE at >= ?", (at - HOUR,))
@@ -154,6 +156,7 @@ class Live:
         ((low, high),) = self._reader.read(f"SELECT min({column}), max({column}) FROM attempts")  # noqa: S608
         if low is None:
             return 0
+        high += 1
         while low < high:
             middle = (low + high) // 2
             ((number, at),) = self._reader.read(
@@ -172,7 +175,9 @@ class Live:
     def feed(self, after: Cursor, limit: int) -> tuple[list[Attempt], list[Refused], Cursor]:
         """What ended and what was refused since, the newest first, and where to read on. What does not fit is left
         out: a feed shows what is new."""
-        ended = self._reader.read(ATTEMPT + " WHERE a.seq > ? ORDER BY a.seq DESC LIMIT ?", (after.seq, limit))
+        ended = self._reader.read(
+            ATTEMPT + " WHERE a.seq > ? ORDER BY a.seq DESC LIMIT ?", (after.seq, limit)
+        )
         refused = self._reader.read(
             "SELECT id, request_id, at, code, budget, detail FROM refusals WHERE id > ? ORDER BY id DESC LIMIT ?",
             (after.refusal, limit),
@@ -190,7 +195,9 @@ class Live:
         values = [value for _, value in chosen]
         return [
             read_attempt(row)
-            for row in self._reader.read(f"{ATTEMPT}{where} ORDER BY a.attempt DESC LIMIT ?", (*values, limit))  # noqa: S608
+            for row in self._reader.read(
+                f"{ATTEMPT}{where} ORDER BY a.attempt DESC LIMIT ?", (*values, limit)
+            )
         ]
 
     def customers_of(self, session: str) -> list[str]:
@@ -203,7 +210,7 @@ class Live:
     def steps(self, customer: str, session: str, *, now: datetime, limit: int = 500) -> list[Step]:
         """The newest calls of a session, oldest first, each with what the session had cost by then."""
         found = self._reader.read(_STEPS, (self._since(now), session, customer, limit))
-        return [Step(read_attempt(row[:-2]), row[-1]) for row in reversed(found)]
+        return [Step(read_attempt(row[:-1]), row[-1]) for row in reversed(found)]
 
     def parts(self, customer: str, session: str, *, now: datetime) -> tuple[list[Part], list[Part]]:
         """Where the money of a session went: by model and by feature."""
