@@ -216,13 +216,38 @@ def charges(view: str, rules: AttributionRules, *, source: str, files: Sequence[
 
 
 def _decided(source: str, files: Sequence[str], rules: AttributionRules) -> dict[str, str]:
+    """SQL for the columns that no format gives, and for those that a bill may leave out."""
+    return {
+        **_completed(),
+        **_by_meaning(),
+        **_as_read(),
+        **_in_dollars(),
+        **_by_rules(rules),
+        "x_source": literal(source),
+        "x_run_id": "run_id",
+        "x_file": by_index(list(map(literal, files))),
+    }
+
+
+def _completed() -> dict[str, str]:
+    """What a bill may leave out, and the parts of the usage date."""
     start = "charge_period_start"
-    decided = {
+    month = f"coalesce(billing_period_start, date_trunc('month', {start})::DATE)"
+    return {
         "charge_category": "coalesce(charge_category, 'Usage')",
-        "billing_period_start": f"coalesce(billing_period_start, date_trunc('month', {start})::DATE)",
-        "billing_period_end": "coalesce(billing_period_end, "
-        f"(coalesce(billing_period_start, date_trunc('month', {start})::DATE) + INTERVAL 1 MONTH)::DATE)",
+        "billing_period_start": month,
+        "billing_period_end": f"coalesce(billing_period_end, ({month} + INTERVAL 1 MONTH)::DATE)",
         "effective_cost": "coalesce(effective_cost, billed_cost)",
+        "usage_date": f"{start}::DATE",
+        "usage_hour": f"hour({start})",
+        "iso_dow": f"isodow({start})",
+        "usage_month": f"strftime({start}, '%Y-%m')",
+    }
+
+
+def _by_meaning() -> dict[str, str]:
+    """What the table `meaning` says of a row."""
+    return {
         "consumed_quantity": "coalesce(tokens, consumed_quantity)",
         "consumed_unit": "CASE WHEN tokens IS NOT NULL THEN 'Tokens' ELSE consumed_unit END",
         "service_category": "coalesce(service_category, CASE WHEN is_ai THEN 'AI and Machine Learning' END)",
@@ -231,9 +256,6 @@ def _decided(source: str, files: Sequence[str], rules: AttributionRules) -> dict
         "sku_price_details": "CASE WHEN sku_price_details IS NULL THEN details "
         "WHEN details IS NULL OR NOT json_valid(sku_price_details) THEN sku_price_details "
         "ELSE json_merge_patch(details, sku_price_details)::VARCHAR END",
-        "x_source": literal(source),
-        "x_run_id": "run_id",
-        "x_file": by_index(list(map(literal, files))),
         "x_is_ai": "is_ai",
         "x_model": "model",
         "x_model_developer": "developer",
@@ -248,17 +270,22 @@ def _decided(source: str, files: Sequence[str], rules: AttributionRules) -> dict
         "x_tokens": "tokens",
         "x_mapping_rule": "rule_id",
         "x_mapping_confidence": "confidence",
-        "usage_date": f"{start}::DATE",
-        "usage_hour": f"hour({start})",
-        "iso_dow": f"isodow({start})",
-        "usage_month": f"strftime({start}, '%Y-%m')",
+    }
+
+
+def _as_read() -> dict[str, str]:
+    """What the meaning of a row was read from, so that it can be read anew without the bill."""
+    texts = {f"x_{name}": f"nullif({name}, '')" for name in KEYS if name not in ("x_provider", "line_region")}
+    return texts | {
         "x_line_quantity": "coalesce(line_quantity, pricing_quantity)",
         "x_consumed_quantity": "consumed_quantity",
         "x_consumed_unit": "consumed_unit",
     }
-    decided |= {
-        f"x_{name}": f"nullif({name}, '')" for name in KEYS if name != "x_provider" and name != "line_region"
-    }
+
+
+def _in_dollars() -> dict[str, str]:
+    """The costs in US dollars: as billed in them, else as the bill states them, else by a rate."""
+    decided: dict[str, str] = {}
     for name in ("billed", "effective", "list", "contracted"):
         cost = "coalesce(effective_cost, billed_cost)" if name == "effective" else f"{name}_cost"
         decided[f"x_{name}_usd"] = (
@@ -271,6 +298,12 @@ def _decided(source: str, files: Sequence[str], rules: AttributionRules) -> dict
         f"WHEN x_credit_cost = billed_cost THEN {decided['x_billed_usd']} "
         "ELSE coalesce(x_credit_usd, try(x_credit_cost * usd_rate)) END"
     )
+    return decided
+
+
+def _by_rules(rules: AttributionRules) -> dict[str, str]:
+    """Whom a row belongs to, and the rule that says so."""
+    decided: dict[str, str] = {}
     for field in FIELDS:
         decided[f"x_{field}"] = member_sql(f"for_{field}")
         decided[f"x_{field}_rule"] = name_sql(f"for_{field}", rules.of(field))
