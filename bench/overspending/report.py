@@ -50,9 +50,9 @@ def cell(row: Mapping | None) -> str:
     over = dollars(row["overspend"])
     if not row["overspend"]:
         return "$0.00"
-    if row["debt"]:
-        return f"${over}, all of it shown as debt" if row["overspend"] <= row["debt"] else f"**${over}**"
-    return f"**${over}**"
+    if row["debt"] and row["overspend"] <= row["debt"]:
+        return f"${over}, all of it shown as debt"
+    return f"**${over}**" + (", in its own books" if row["counted"] >= row["billed"] else "")
 
 
 def detail(rows: Sequence[Mapping]) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from costweir.app import stand
+from costweir.app import stand, trial
 from costweir.cli.budget_test import budget_test
 from costweir.cli.frame import run
 from costweir.control import Control
@@ -155,3 +155,13 @@ def test_a_running_gateway_without_a_mock_provider_is_not_tried(attempt: Try) ->
     code, _, err = attempt("--url", "http://127.0.0.1:9")
     assert code == 2
     assert "a trial would cost money" in err
+
+
+def test_more_callers_than_open_files_are_refused_with_the_number_that_fits(
+    attempt: Try, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trial.resource, "getrlimit", lambda _kind: (256, 1024))
+    code, _, err = attempt("--clients", "500")
+    assert code == 2
+    assert "500 callers need 1,256 open files, and 1,024 are allowed here." in err
+    assert "--clients 384" in err

@@ -61,7 +61,8 @@ class ThrowAway:
                 self.gateway = json.loads(told.read_text(encoding="utf-8"))["gateway"]
                 return
             await asyncio.sleep(_STEP)
-        said = self.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        lines = self.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        said = [line for line in lines if not line.startswith("hint:")]
         raise Unreachable(
             "The throw-away server did not start" + (f": {said[-1]}" if said else "."),
             hint="Try `costweir doctor`.",

@@ -7,6 +7,7 @@ ledger on trial.
 from __future__ import annotations
 
 import asyncio
+import resource
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from costweir.app.stand import NAME, Stand, running_stand, throw_away_stand
 from costweir.app.verdict import Verdict
+from costweir.errors import UsageError
 from costweir.gateway.mock import Faults
 from costweir.gateway.mock.crowd import Errand, Tally, send_crowd, send_until_refused
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 _FAULTY_PERCENT = 30
 _ABORTING_PERCENT = 30
 _LAST_DROPS = 200
+_OTHER_FILES = 256
 #: Hears what is being done, how much of it is done, and how much there is (0 while unknown).
 Report = Callable[[str, int, int], None]
 
@@ -55,7 +58,23 @@ def try_weir(settings: Settings, plan: Plan, *, report: Report = lambda _what, _
     """Runs a trial in a throw-away server. UsageError for an unknown fault, Unreachable when it does not start."""
     import uvloop
 
+    make_room(plan.clients)
     return uvloop.run(_try(settings, plan, report))
+
+
+def make_room(clients: int) -> None:
+    """Lets this process and what it starts open enough sockets: two a client here. UsageError when it may not."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 2 * clients + _OTHER_FILES
+    if soft == resource.RLIM_INFINITY or wanted <= soft:
+        return
+    if hard != resource.RLIM_INFINITY and wanted > hard:
+        most = max(1, (hard - _OTHER_FILES) // 2)
+        raise UsageError(
+            f"{clients:,} callers need {wanted:,} open files, and {hard:,} are allowed here.",
+            hint=f"Give --clients {most}, or raise the limit with `ulimit -n {wanted}`.",
+        )
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 async def _try(settings: Settings, plan: Plan, report: Report) -> Trial:
