@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import click
@@ -17,7 +16,7 @@ from costweir.cli.values import FILTER
 from costweir.errors import CheckFailed, NotFound, UsageError
 
 if TYPE_CHECKING:
-    from costweir.guard.ledger import Attempt, Balance
+    from costweir.guard.ledger import Balance
     from costweir.guard.ledgers.reader import LedgerReader
 
 _STATES = ("HELD", "SENT", "SETTLED", "RELEASED", "UNCERTAIN")
@@ -43,9 +42,11 @@ def ledger() -> None:
 @click.option("--scope", type=FILTER, multiple=True, metavar="KIND=ID", help="Only budgets of this scope.")
 def balances(scope: tuple[tuple[str, str], ...]) -> None:
     """List every budget in its open window."""
+    from costweir.guard.why import balance_record
+
     with _reader() as reader:
         found = [] if reader is None else reader.balances(dict(scope))
-    rows = [_balance(one) for one in found]
+    rows = [balance_record(one) for one in found]
     shown = (
         rows
         if flags().json
@@ -65,11 +66,17 @@ def balances(scope: tuple[tuple[str, str], ...]) -> None:
 )  # fmt: skip
 def attempts(request_id: str, state: str | None, limit: int) -> None:
     """List attempts: each try at a provider, what it held and what it cost."""
+    from costweir.guard.why import attempt_record
+
     with _reader() as reader:
         found = (
             [] if reader is None else reader.attempts(request_id=request_id, state=state or "", limit=limit)
         )
-    show_rows("ledger_attempts", [_attempt(one) for one in found], _ATTEMPTS, empty=_EMPTY)
+    rows = [
+        {**attempt_record(one), "customer": one.subject.customer, "session": one.subject.session}
+        for one in found
+    ]
+    show_rows("ledger_attempts", rows, _ATTEMPTS, empty=_EMPTY)
 
 
 @ledger.command()
@@ -135,33 +142,5 @@ def _reader() -> Generator[LedgerReader | None]:
         yield opened
 
 
-def _balance(one: Balance) -> dict[str, object]:
-    from costweir.guard.ledger import usd
-
-    return {
-        "budget_id": one.budget_id, "scope": dict(one.scope), "window_id": one.window_id,
-        "limit_usd": None if one.limit is None else usd(one.limit), "settled_usd": usd(one.settled),
-        "held_usd": usd(one.held), "debt_usd": usd(one.debt),
-        "remaining_usd": None if one.remaining is None else usd(one.remaining), "open_holds": one.open_holds,
-        "resets_at": None if one.resets_at is None else _instant(one.resets_at),
-    }  # fmt: skip
-
-
-def _attempt(one: Attempt) -> dict[str, object]:
-    from costweir.guard.ledger import usd
-
-    return {
-        "attempt_id": f"att_{one.attempt}", "request_id": one.request_id, "state": one.state, "model": one.model,
-        "provider": one.provider, "customer": one.subject.customer, "session": one.subject.session,
-        "held_usd": usd(one.held), "settled_usd": usd(one.charged), "debt_usd": usd(one.debt),
-        "usage": one.certainty or "unknown", "price_version": one.price_version, "created_at": _instant(one.created_at),
-        "ended_at": None if one.ended_at is None else _instant(one.ended_at),
-    }  # fmt: skip
-
-
 def _scope(one: Balance) -> str:
     return ", ".join(f"{kind}={member}" for kind, member in one.scope.items()) or "everything"
-
-
-def _instant(at: datetime) -> str:
-    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

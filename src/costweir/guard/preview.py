@@ -17,7 +17,7 @@ from costweir.guard.ledger import (
     Refusal,
     Settlement,
     Terms,
-)  # fmt: skip
+)
 from costweir.guard.meters import Counts, Key, Meter
 from costweir.guard.policy import Policy, Rule, Scope
 from costweir.guard.weir import Weir

@@ -18,7 +18,7 @@ from costweir.guard.ledger import (
     Settled,
     Settlement,
     Terms,
-)  # fmt: skip
+)
 from costweir.guard.meters import Counts, Key, Meter, RollingMeter
 from costweir.guard.policy import Policy, Scope
 from costweir.guard.rebuild import rows

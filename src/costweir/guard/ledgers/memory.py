@@ -18,7 +18,7 @@ from costweir.guard.ledger import (
     Refused,
     Settlement,
     Terms,
-)  # fmt: skip
+)
 from costweir.guard.ledgers.front import (
     Front,
     Start,

@@ -27,7 +27,8 @@ from costweir.guard.ledger import (
     Refused,
     Subject,
     Terms,
-)  # fmt: skip
+)
+from costweir.guard.ledgers.batch import scope_text
 from costweir.guard.ledgers.file import connect_to_read, refusal
 from costweir.guard.ledgers.front import balance_of, compiled, drifts, untouched, within
 from costweir.guard.ledgers.history import SUBJECT, tallies
@@ -106,7 +107,7 @@ class LedgerReader:
         """Every limit of every open window, or of one scope; also those that no call has met yet."""
         with self._snapshot():
             policy, now = self.policy(), self._clock()
-            meters = self._meters(policy, now)
+            meters = self._meters(policy, now, scope or {})
         seen = {(meter.rule.id, meter.scope) for meter in meters}
         meters += untouched(policy, now, seen)
         found = [balance_of(meter) for meter in meters if within(scope, dict(meter.scope))]
@@ -183,16 +184,18 @@ class LedgerReader:
         """Rebuilds every open balance from the attempts alone, and compares: empty means equal."""
         with self._snapshot():
             policy, now = self.policy(), self._clock()
-            kept = self._meters(policy, now)
+            kept = self._meters(policy, now, {})
             rebuilt = counted(policy, tallies(self._connection, policy.rules, now), now=now)
         return drifts(kept, rebuilt, now)
 
-    def _meters(self, policy: Policy, now: int) -> list[Meter]:
-        """The balances whose windows are open."""
+    def _meters(self, policy: Policy, now: int, scope: Mapping[str, str]) -> list[Meter]:
+        """The balances whose windows are open, of a scope."""
+        # A scope is kept as JSON without blanks, so a member of it stands there as it stands here.
+        members = [scope_text([pair])[1:-1] for pair in scope.items()]
         found = self._connection.execute(
-            "SELECT budget, scope, window, starts, ends, settled, held, debt, open, calls, told, blocked, row"
-            " FROM balances WHERE ends IS NULL OR ends > ?",
-            (now,),
+            "SELECT budget, scope, window, starts, ends, settled, held, debt, open, calls, told, blocked, row"  # noqa: S608
+            f" FROM balances WHERE (ends IS NULL OR ends > ?){' AND instr(scope, ?)' * len(members)}",
+            (now, *members),
         ).fetchall()
         return assembled(
             (rule, tuple(json.loads(scope).items()), Window(window, starts, ends), Counts(*counts))

@@ -31,7 +31,7 @@ from costweir.guard.ledger import (
     Settled,
     Settlement,
     Terms,
-)  # fmt: skip
+)
 from costweir.guard.ledgers import history
 from costweir.guard.ledgers.batch import NOTES, Row, Step, balance_row
 from costweir.guard.ledgers.file import claim, connect, connect_to_read, refusal, transaction
