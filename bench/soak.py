@@ -27,7 +27,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import uvloop
-from gateway.machine import tree
+from gateway.machine import described, tree
 from gateway.servers import costweir, free_port
 from overspending.gateways import BUDGET, CUSTOMER, MODEL, RATES
 
@@ -47,6 +47,16 @@ providers = [ {{ id = "up", kind = "mock", base_url = "{up}/v1", allow_private =
 models = [ {{ id = "{model}", provider = "up", context_tokens = 32000, max_output_tokens = 1000 }} ]
 prices = [ {{ model = "{model}", effective = "2026-01-01", input = "{rates[input]}", output = "{rates[output]}" }} ]
 customers = [ {{ id = "{customer}" }} ]
+"""
+PAGE = """# Kill -9 in the middle of calls
+
+`python bench/soak.py {command}` on {machine}.
+
+```text
+{text}```
+
+Callers hang up on a tenth of the calls; the provider is slow, hangs up or omits usage on a fifth. An attempt that was
+cut off is `UNCERTAIN`: its hold became a charge, which is at least what the provider billed for it.
 """
 #: How long a hold of a process that died may stay open before it becomes a charge; the ledger's lease and some room.
 LEASE_PATIENCE = 400
@@ -170,15 +180,18 @@ async def judge(
         <= states["SETTLED"] + states["UNCERTAIN"],
         "no attempt is billed beyond its hold": all(row.debt == 0 for row in attempts),
     }
-    print(f"""\
+    text = f"""\
 {given.seconds:.0f} s, {kills} kills; a start after a kill took {max(victim.starts):.1f} s at most.
 {tally.sent:,} calls: {tally.answered:,} answered, {tally.blocked:,} refused, {tally.left:,} left by their callers, \
 {tally.lost:,} lost to a kill or a fault.
 Attempts: {dict(states)}; holds of the dead became charges within {waited:.0f} s.
 Billed ${usd(mock.bill.total)} for {mock.bill.calls:,} calls; settled with known usage ${usd(certain)}, \
-counted in all ${usd(counted)} of ${usd(limit)}.""")
-    for what, holds in checks.items():
-        print(f"{'yes' if holds else 'NO '}  {what}")
+counted in all ${usd(counted)} of ${usd(limit)}.
+"""
+    text += "".join(f"{'yes' if holds else 'NO '}  {what}\n" for what, holds in checks.items())
+    print(text)
+    if given.page:
+        given.page.write_text(PAGE.format(command=" ".join(sys.argv[1:]), machine=described(), text=text))
     return 0 if all(checks.values()) else 5
 
 
@@ -194,6 +207,7 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--limit-usd", default="2000")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--page", type=Path, help="write what was found as a page, such as docs/soak.md")
     return parser.parse_args()
 
 

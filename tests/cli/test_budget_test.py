@@ -92,6 +92,27 @@ def test_a_customer_without_a_plan_needs_a_limit(tmp_path: Path, capfd: pytest.C
     assert "has no plan with a budget" in capfd.readouterr().err
 
 
+def test_a_customers_own_plan_is_the_limit(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    config = tmp_path / "costweir.toml"
+    config.write_text(
+        'plans = [{id = "tier_1", price_usd = "49", budget_usd = "0.04"}]\n'
+        'customers = [{id = "acme", plan = "tier_1"}]\n'
+    )
+    words = [
+        "acme",
+        "--clients",
+        "10",
+        "--requests",
+        "60",
+        "--config",
+        str(config),
+        "--data-dir",
+        str(tmp_path / "d"),
+    ]
+    assert run(budget_test, [*words, "--json"]) == 0
+    assert json.loads(capfd.readouterr().out)["limit_usd"] == "0.04"
+
+
 def test_people_see_a_table_a_refusal_and_one_verdict(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
