@@ -71,6 +71,9 @@ def map_case(context: schemathesis.HookContext, case: schemathesis.Case) -> sche
     conform = CONFORM.get(context.operation.definition.raw["operationId"]) if context.operation else None
     if conform is not None and case.meta.generation.mode is GenerationMode.POSITIVE:
         conform(case)
+    if case.query and case.meta.generation.mode is GenerationMode.POSITIVE:
+        # a cursor belongs to a page, so that none can be made up
+        case.query.pop("cursor", None)
     return case
 
 

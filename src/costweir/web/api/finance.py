@@ -12,6 +12,7 @@ from costweir.errors import Conflict, NotFound, UsageError
 from costweir.queries.render import COST_COLUMNS
 from costweir.web.api.bodies import AnnotationWish, Approved, Rerate, read_body
 from costweir.web.api.meaning import once
+from costweir.web.api.paging import PAGES, page
 from costweir.web.api.reading import ID, SINCE, TEXT, UNTIL
 from costweir.web.api.table import Call, Operation, Param, Reply
 from costweir.web.api.writing import NEW_ID, write
@@ -30,7 +31,7 @@ _EVERY = Param("every", {"type": "string", "enum": ["yes", "no"]}, "Also changes
 def _approvals(call: Call) -> Record:
     """Every entry, or those of the caller's customer."""
     rows = [entry.to_json() for entry in call.office.control.approvals.listed(call.caller.customer)]
-    return {"schema": "costweir.approvals/1", "rows": rows}
+    return {"schema": "costweir.approvals/1", **page(rows, call.values)}
 
 
 def _approved(call: Call) -> Record:
@@ -145,7 +146,7 @@ def _rerate(call: Call) -> Reply:
 def _notes(call: Call) -> Record:
     since, until = (_day(call.values.get(name)) for name in ("since", "until"))
     rows = [note.to_json() for note in call.office.control.annotations.listed(since=since, until=until)]
-    return {"schema": "costweir.annotations/1", "rows": rows}
+    return {"schema": "costweir.annotations/1", **page(rows, call.values)}
 
 
 def _note(call: Call) -> Record:
@@ -200,7 +201,7 @@ _CURRENCY = Param(
 
 FINANCE: tuple[Operation, ...] = (
     Operation("GET", "/v1/approvals", "listApprovals", "Which models each customer may use", _approvals, "Approvals",
-              bound="own"),
+              PAGES, bound="own"),
     Operation("GET", "/v1/approvals/{id}", "getApprovals", "The models that one customer may use", _approved,
               "ApprovedModels", (ID,), bound="own"),
     Operation("PUT", "/v1/approvals/{id}", "putApprovals", "Set the list of a customer", _approve, "ApprovedModels",
@@ -216,7 +217,7 @@ FINANCE: tuple[Operation, ...] = (
     Operation("POST", "/v1/rerates", "applyRerate", "Keep those prices as adjustments beside the calls", _rerate,
               "Rerated", role="finance", body="Rerate", statuses=(200,), repeatable=True),
     Operation("GET", "/v1/annotations", "listAnnotations", "What people noted about days", _notes, "Annotations",
-              (SINCE, UNTIL)),
+              (SINCE, UNTIL, *PAGES)),
     Operation("POST", "/v1/annotations", "addAnnotation", "Note something about a day", _annotate(lambda _: ""),
               "AnnotationRow", role="finance", body="AnnotationWish", statuses=(201,), repeatable=True),
     Operation("GET", "/v1/annotations/{id}", "getAnnotation", "One note", _note, "AnnotationRow", (ID,)),

@@ -12,15 +12,12 @@ from costweir.control.replies import Asked
 from costweir.control.replies import Reply as Kept
 from costweir.errors import ConfigError, NotFound
 from costweir.web.api.bodies import Apply, MappingWish, PreviewWish, read_body
-from costweir.web.api.reading import ID
+from costweir.web.api.paging import PAGES
+from costweir.web.api.reading import ID, listed
 from costweir.web.api.table import Call, Operation, Reply
 from costweir.web.api.writing import write
 from costweir.web.desk import Record
 from costweir.web.problems import Invalid
-
-
-def _listed(call: Call) -> Record:
-    return {"schema": "costweir.mappings/1", "rows": list(call.office.mappings.listed())}
 
 
 def _one(call: Call) -> Record:
@@ -93,7 +90,8 @@ def once(call: Call, act: Callable[[], Mapping[str, object]]) -> Reply:
 
 
 MEANING: tuple[Operation, ...] = (
-    Operation("GET", "/v1/mappings", "listMappings", "What the operator says that lines mean", _listed, "Mappings"),
+    Operation("GET", "/v1/mappings", "listMappings", "What the operator says that lines mean",
+              listed("mappings", lambda call: call.office.mappings.listed()), "Mappings", PAGES),
     Operation("POST", "/v1/mappings", "setMapping", "Say what lines mean; what is stored moves with POST /v1/remaps",
               _set, "MappingRow", role="finance", body="MappingWish", statuses=(200, 201), repeatable=True),
     Operation("GET", "/v1/mappings/{id}", "getMapping", "One mapping", _one, "MappingRow", (ID,)),

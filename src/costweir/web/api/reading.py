@@ -13,13 +13,12 @@ from costweir.queries.question import catalogue
 from costweir.queries.render import COST_COLUMNS
 from costweir.queries.request import Request
 from costweir.web.api import bound
+from costweir.web.api.paging import PAGES, SHORT_PAGES, page, wanted
 from costweir.web.api.table import Call, Operation, Param
 from costweir.web.desk import Record
 
 _DAY = {"type": "string", "format": "date", "examples": ["2026-11-01"]}
 TEXT = {"type": "string", "maxLength": 200, "pattern": r"^[^\x00]*$", "examples": ["aws"]}
-#: The most rows of a list that has no pages.
-MOST_ROWS = 100_000
 
 
 def _where(names: Sequence[str]) -> dict[str, object]:
@@ -57,9 +56,8 @@ CHARGE_PARAMS = (
     ),
     Param("cursor", {"type": "string", "maxLength": 400}, "`next_cursor` of the page before."),
 )
-_ROWS = Param(
-    "limit", {"type": "integer", "minimum": 1, "maximum": MOST_ROWS}, "How many; the default is 100."
-)
+
+_BEFORE = Param("before", {"type": "integer", "minimum": 1, "maximum": 2**53 - 1}, "Rows with a lower `seq`.")
 
 
 def parse_request(question: str, query: Sequence[tuple[str, str]]) -> Request:
@@ -111,7 +109,7 @@ def _prices(call: Call) -> Mapping[str, object]:
         # What the operator pays is not for customers.
         own=not call.caller.customer,
     )  # fmt: skip
-    return {"schema": "costweir.prices/1", "rows": rows}
+    return {"schema": "costweir.prices/1", **page(rows, values)}
 
 
 def _tokens(call: Call) -> Sequence[Record]:
@@ -119,9 +117,7 @@ def _tokens(call: Call) -> Sequence[Record]:
 
 
 def _audit(call: Call) -> Sequence[Record]:
-    rows = call.office.control.audit.listed(
-        limit=call.values.get("limit", 100), before=call.values.get("before")
-    )
+    rows = call.office.control.audit.listed(limit=wanted(call.values), before=call.values.get("before"))
     return [row.to_json() for row in rows]
 
 
@@ -144,9 +140,13 @@ def budgets_of(call: Call) -> Sequence[Record]:
     return bound.own_budgets(call.desk.budgets(), call.caller.customer)
 
 
-def _listed(noun: str, read: Callable[[Call], Sequence[Record]]) -> Callable[[Call], Mapping[str, object]]:
+def listed(
+    noun: str, read: Callable[[Call], Sequence[Record]], *, most: int | None = None
+) -> Callable[[Call], Mapping[str, object]]:
+    """A list page by page; `most` rows to a page unless a limit is given, else all."""
+
     def handle(call: Call) -> Mapping[str, object]:
-        return {"schema": f"costweir.{noun}/1", "rows": list(read(call))}
+        return {"schema": f"costweir.{noun}/1", **page(list(read(call)), call.values, most=most)}
 
     return handle
 
@@ -200,40 +200,42 @@ READING: tuple[Operation, ...] = (
     Operation("GET", "/v1/status", "getStatus", "What is stored", _status, "Status", bound="all"),
     Operation(
         "GET", "/v1/questions", "listQuestions", "What can be asked",
-        _listed("questions", lambda call: bound.own_questions(call.desk.questions(), call.caller.customer)),
-        "Questions", bound="own",
+        listed("questions", lambda call: bound.own_questions(call.desk.questions(), call.caller.customer)),
+        "Questions", PAGES, bound="own",
     ),
     _ANSWER,
     Operation("GET", "/v1/charges", "listCharges", "The lines of the bills, page by page, ordered by day", _charges,
               "Charges", CHARGE_PARAMS, bound="own"),
-    Operation("GET", "/v1/customers", "listCustomers", "Every customer", _listed("customers", customers_of),
-              "Customers", bound="own"),
+    Operation("GET", "/v1/customers", "listCustomers", "Every customer", listed("customers", customers_of),
+              "Customers", PAGES, bound="own"),
     Operation("GET", "/v1/customers/{id}", "getCustomer", "One customer", _one("customer", customers_of), "CustomerRow",
               (ID,), bound="own"),
-    Operation("GET", "/v1/plans", "listPlans", "Every plan", _listed("plans", plans_of), "Plans", bound="own"),
+    Operation("GET", "/v1/plans", "listPlans", "Every plan", listed("plans", plans_of), "Plans", PAGES,
+              bound="own"),
     Operation("GET", "/v1/plans/{id}", "getPlan", "One plan", _one("plan", plans_of), "PlanRow", (ID,), bound="own"),
-    Operation("GET", "/v1/budgets", "listBudgets", "Every budget as it is defined", _listed("budgets", budgets_of),
-              "Budgets", bound="own"),
+    Operation("GET", "/v1/budgets", "listBudgets", "Every budget as it is defined", listed("budgets", budgets_of),
+              "Budgets", PAGES, bound="own"),
     Operation("GET", "/v1/budgets/{id}", "getBudget", "One budget", _one("budget", budgets_of), "BudgetRow", (ID,),
               bound="own"),
     Operation("GET", "/v1/runs", "listRuns", "The newest loads first",
-              _listed("runs", lambda call: call.desk.runs(limit=call.values.get("limit", 100))), "Runs", (_ROWS,)),
+              listed("runs", lambda call: call.desk.runs(limit=wanted(call.values)), most=100), "Runs", SHORT_PAGES),
     Operation(
         "GET", "/v1/quarantine", "listQuarantine", "Lines that could not be read",
-        _listed("quarantine", lambda call: call.desk.quarantine(
-            run_id=call.values.get("run_id", ""), limit=call.values.get("limit", 100))),
-        "Quarantine", (Param("run_id", TEXT, "Only the lines of one run."), _ROWS),
+        listed("quarantine", lambda call: call.desk.quarantine(
+            run_id=call.values.get("run_id", ""), limit=wanted(call.values)), most=100),
+        "Quarantine", (Param("run_id", TEXT, "Only the lines of one run."), *SHORT_PAGES),
     ),
     Operation(
         "GET", "/v1/prices", "listPrices", "The prices of a day; amounts are for 1,000,000 tokens", _prices, "Prices",
         (Param("provider", TEXT, "Only this provider."), Param("model", TEXT, "Part of a model's id."),
-         Param("on", _DAY, "The day; the default is today.")), bound="own",
+         Param("on", _DAY, "The day; the default is today."), *PAGES), bound="own",
     ),
-    Operation("GET", "/v1/tokens", "listTokens", "Every token that was made", _listed("tokens", _tokens), "Tokens",
-              role="admin"),
+    Operation("GET", "/v1/tokens", "listTokens", "Every token that was made", listed("tokens", _tokens), "Tokens",
+              PAGES, role="admin"),
     Operation(
-        "GET", "/v1/audit", "listAudit", "The newest changes first", _listed("audit", _audit), "Audit",
-        (_ROWS, Param("before", {"type": "integer", "minimum": 1, "maximum": 2**53 - 1}, "Rows with a lower `seq`.")),
+        "GET", "/v1/audit", "listAudit", "The newest changes first", listed("audit", _audit, most=100),
+        "Audit",
+        (*SHORT_PAGES, _BEFORE),
         role="admin",
     ),
     Operation("GET", "/v1/audit/verification", "verifyAudit", "Whether the audit chain holds", _verified,
