@@ -40,6 +40,9 @@ _TOKENS = """
 SELECT j.key, sum(j.value) FROM attempts AS a JOIN subjects AS s ON s.id = a.subject, json_each(a.usage) AS j
 WHERE a.attempt >= ? AND s.session = ? AND s.customer = ? GROUP BY 1 HAVING sum(j.value) > 0 ORDER BY 2 DESC"""
 
+#: Part of whom a refused request was for.
+_ASKED = "json_extract(detail, '$.subject[{}]') = ?"
+
 
 @dataclass(frozen=True, slots=True)
 class Minute:
@@ -199,6 +202,19 @@ class Live:
                 f"{ATTEMPT}{where} ORDER BY a.attempt DESC LIMIT ?", (*values, limit)
             )
         ]
+
+    def refusals(
+        self, *, before: int = 0, customer: str = "", session: str = "", limit: int = 100
+    ) -> list[tuple[int, Refused]]:
+        """Refusals with their numbers, the newest first, from the one before `before` on."""
+        wanted = [("id < ?", before), (_ASKED.format(0), customer), (_ASKED.format(4), session)]
+        chosen = [(text, value) for text, value in wanted if value]
+        where = " WHERE " + " AND ".join(text for text, _ in chosen) if chosen else ""
+        found = self._reader.read(
+            f"SELECT id, request_id, at, code, budget, detail FROM refusals{where} ORDER BY id DESC LIMIT ?",  # noqa: S608
+            (*(value for _, value in chosen), limit),
+        )
+        return [(row[0], read_refusal(row[1:])) for row in found]
 
     def customers_of(self, session: str) -> list[str]:
         """Whose session has this name, the newest first."""

@@ -20,6 +20,7 @@ from starlette.responses import PlainTextResponse, Response
 
 from costweir.domain.answer import Answer
 from costweir.errors import Error, Unreachable
+from costweir.guard.ledgers.live import Live
 from costweir.guard.ledgers.reader import LedgerReader
 from costweir.prices.book import Book
 from costweir.queries.coverage import stated_lags
@@ -90,6 +91,7 @@ class Kit:
     weir: Callable[[], LedgerReader] | None = None
     assets: Assets = field(default_factory=Assets)
     forms: Forms = field(default_factory=Forms)
+    pulse: dict[LedgerReader, Live] = field(default_factory=dict[LedgerReader, Live])
     ask: Asking = field(init=False)
     env: Environment = field(init=False)
 
@@ -124,6 +126,11 @@ class Kit:
                 hint='Set ledger = { url = "sqlite:ledger.db" }.',
             )
         return self.weir()
+
+    def live(self) -> Live:
+        """The same as it changes; minutes that are over are read once. Raises as `ledger` does."""
+        reader = self.ledger()
+        return self.pulse.setdefault(reader, Live(reader))
 
     def now(self) -> Now:
         """The state of the store."""

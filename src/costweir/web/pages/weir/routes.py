@@ -5,9 +5,9 @@ from __future__ import annotations
 from starlette.routing import BaseRoute
 
 from costweir.web.pages.shell import Kit
-from costweir.web.pages.weir import keys, why
+from costweir.web.pages.weir import calls, keys, why
 
 
 def weir_pages(kit: Kit) -> list[BaseRoute]:
     """Everything below `/live`, and `/why/<id>`."""
-    return [*why.routes(kit), *keys.routes(kit)]
+    return [*calls.routes(kit), *why.routes(kit), *keys.routes(kit)]
