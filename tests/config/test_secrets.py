@@ -101,6 +101,32 @@ def test_a_key_file_and_a_variable_give_the_key_and_nothing_shows_it(tmp_path: P
     assert KEY not in repr(settings) + str(settings.model_dump()) + str(config.shown(settings))
 
 
+def test_a_gateway_key_is_named_and_never_written(tmp_path: Path) -> None:
+    text = 'keys = [ { id = "ci", customer = "acme", key_env = "CI_KEY" } ]'
+    settings = config.load(path=write(tmp_path, text), environ={"HOME": str(tmp_path), "CI_KEY": KEY})
+    assert settings.gateway_key(settings.keys[0]) == KEY
+
+    for environ, said in (({}, "where there is none"), ({"CI_KEY": "short"}, "fewer than 32")):
+        settings = config.load(path=write(tmp_path, text), environ={"HOME": str(tmp_path), **environ})
+        with pytest.raises(ConfigError, match=said):
+            settings.gateway_key(settings.keys[0])
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ('id = "ci", customer = "acme"', "key_env or in key_file"),
+        ('id = "ci", key_env = "CI_KEY"', "needs a customer"),
+        (f'id = "ci", customer = "acme", key = "{KEY}"', "not kept in this file"),
+    ],
+)
+def test_a_gateway_key_that_cannot_work_is_refused(tmp_path: Path, row: str, said: str) -> None:
+    problems = config.check(path=write(tmp_path, f"keys = [ {{ {row} }} ]"), environ={"HOME": str(tmp_path)})
+
+    assert said in problems[0].sentence
+    assert KEY not in repr(problems)
+
+
 def test_a_key_that_is_not_there_is_said(tmp_path: Path) -> None:
     file = write(tmp_path, PROVIDER.format('api_key_file = "gone"'))
     settings = config.load(path=file, environ={"HOME": str(tmp_path)})

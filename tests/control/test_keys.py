@@ -202,6 +202,47 @@ def test_a_key_without_a_customer_lets_its_holder_say_whom_it_is_for(control: Co
     assert made.to_json()["customer"] is None
 
 
+OWN = "0123456789abcdef" * 3
+
+
+def test_a_key_of_the_file_works_in_its_own_form_and_is_changed_there_only(control: Control) -> None:
+    control.keys.sync({"ci": (KeyWish("acme", ("big",)), OWN)})
+    found = control.keys.ring().find(OWN)
+
+    assert found is not None
+    assert (found.id, found.customer, found.models, found.created_by) == ("ci", "acme", ("big",), "config")
+    for wrong in (OWN[:-1], OWN + "0", OWN.upper(), "", "x" * 600):
+        assert control.keys.ring().find(wrong) is None
+    for change in (control.keys.revoke, control.keys.rotate):
+        with pytest.raises(Conflict, match="configuration file"):
+            change("ci", by="ada")
+
+
+def test_a_start_with_the_same_file_writes_nothing_and_a_changed_one_what_changed(control: Control) -> None:
+    control.keys.sync({"ci": (KeyWish("acme"), OWN), "cd": (KeyWish("acme"), OWN[::-1])})
+    before = (control.stops.revision, len(control.audit.listed()))
+    control.keys.sync({"ci": (KeyWish("acme"), OWN), "cd": (KeyWish("acme"), OWN[::-1])})
+    assert (control.stops.revision, len(control.audit.listed())) == before
+
+    control.keys.sync({"ci": (KeyWish("acme"), OWN + "new")})
+    ring = control.keys.ring()
+    assert [ring.find(text) is not None for text in (OWN, OWN + "new", OWN[::-1])] == [False, True, False]
+    assert control.stops.revision > before[0]
+    assert OWN not in "".join(f"{row.before}{row.after}" for row in control.audit.listed())
+
+    control.keys.sync({"ci": (KeyWish("acme"), OWN), "cd": (KeyWish("acme"), OWN[::-1])})
+    assert control.keys.ring().find(OWN[::-1]) is not None
+
+
+def test_keys_of_the_file_that_cannot_be_told_apart_are_refused(control: Control) -> None:
+    made, _ = control.keys.create(ACME, by="ada")
+
+    with pytest.raises(Conflict, match="are the same"):
+        control.keys.sync({"a": (KeyWish("acme"), OWN), "b": (KeyWish("acme"), OWN)})
+    with pytest.raises(Conflict, match="already"):
+        control.keys.sync({made.id: (KeyWish("acme"), OWN)})
+
+
 def test_every_change_is_audited_without_the_text_and_moves_the_policy(control: Control) -> None:
     revisions = [control.stops.revision]
     made, text = control.keys.create(ACME, by="ada")

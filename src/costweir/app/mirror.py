@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from costweir.control import Budget, Control, Plan
 from costweir.control.approvals import expand, is_pattern
+from costweir.control.keys import KeyWish
 from costweir.queries.question import part
 
 if TYPE_CHECKING:
@@ -55,6 +56,17 @@ def mirror(settings: Settings, control: Control, warehouse: Warehouse | None) ->
     warehouse.mirror("budgets", BUDGET_COLUMNS, [_budget(row) for row in control.budgets()])
     control.put("mirrored", held)
     return True
+
+
+def sync_keys(settings: Settings, control: Control) -> None:
+    """Makes the gateway keys of the configuration file known. Only the server does: another command may run without
+    the variables that hold them. Raises ConfigError for a key that is not there or could be guessed."""
+    control.keys.sync(
+        {
+            row.id: (KeyWish(row.customer or "", row.models, row.may_assert), settings.gateway_key(row))
+            for row in settings.keys
+        }
+    )
 
 
 def approvals_mirrored(control: Control, warehouse: Warehouse) -> bool:

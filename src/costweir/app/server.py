@@ -24,6 +24,7 @@ from starlette.types import ASGIApp
 from costweir import __version__
 from costweir.app.desk import LocalDesk
 from costweir.app.locks import SERVER_FILE, ServerLock, admin_token, write_server_file
+from costweir.app.mirror import sync_keys
 from costweir.app.office import DeskOffice
 from costweir.app.schedule import Schedule
 from costweir.app.weir.side import Weir
@@ -84,6 +85,7 @@ def serve(settings: Settings, faces: Faces) -> None:
         for name in ("web", "gateway", "mcp", "otlp"):
             sockets[name] = _bind(faces.host, getattr(faces.ports, name), name)
         with LocalDesk(settings) as desk:
+            sync_keys(settings, desk.control)
             asyncio.run(_run(desk, settings=settings, faces=faces, sockets=sockets))
     finally:
         for bound in sockets.values():

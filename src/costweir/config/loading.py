@@ -132,6 +132,7 @@ def _read(
     if settings is None or draft.problems:
         return None, draft.problems
     names = {provider.api_key_env for provider in settings.providers if provider.api_key_env}
+    names |= {key.key_env for key in settings.keys if key.key_env}
     names |= {name for row in (*settings.sources, *settings.channels) for name in row.secret_names}
     if settings.oidc.client_secret_env:
         names.add(settings.oidc.client_secret_env)

@@ -22,6 +22,7 @@ _KEYS = re.compile(
 KEY_WAY = (
     "Set api_key_env to the name of an environment variable, or api_key_file to a file that holds the key."
 )
+OWN_KEY_WAY = "Set key_env to the name of an environment variable, or key_file to a file that holds the key."
 WAY = "Set it in the environment: docs/configuration.md names the variable of every setting."
 
 
@@ -32,7 +33,7 @@ def named_secret(name: str) -> bool:
 
 def way_of(name: str) -> str:
     """What to do instead of writing the secret of this name."""
-    return KEY_WAY if name in ("api_key", "key") else WAY
+    return {"api_key": KEY_WAY, "key": OWN_KEY_WAY}.get(name, WAY)
 
 
 def plain_secrets(values: Mapping[str, Any], secret: frozenset[str]) -> Iterator[tuple[Place, str]]:

@@ -17,6 +17,7 @@ from costweir.config.tables import (
     Budget,
     CurrencyRate,
     Customer,
+    GatewayKey,
     Model,
     Plan,
     Price,
@@ -26,6 +27,8 @@ from costweir.config.tables import (
 from costweir.errors import ConfigError
 
 _Key = TypeVar("_Key", bound=Hashable)
+#: Characters that a gateway key of the file has at least; 32 random ones cannot be guessed.
+SHORTEST_KEY = 32
 
 
 def _log_level(value: object) -> object:
@@ -205,6 +208,8 @@ class Settings(Section):
     """Who the spend is for."""
     budgets: tuple[Budget, ...] = ()
     """Limits."""
+    keys: tuple[GatewayKey, ...] = ()
+    """Keys of the gateway that are there from the start."""
     currency_rates: tuple[CurrencyRate, ...] = ()
     """Rates for bills that state none. The file `rates.csv` in the data directory adds to them."""
     approved_models: tuple[ApprovedModels, ...] = ()
@@ -293,21 +298,34 @@ class Settings(Section):
 
         Raises ConfigError for a variable that is not set, or a file that cannot be read.
         """
-        if provider.api_key_env is not None:
-            held = self.secret(provider.api_key_env)
-            where = provider.api_key_env
-        elif provider.api_key_file is not None:
-            path = (self.file.parent if self.file else Path()) / provider.api_key_file
+        if provider.api_key_env is None and provider.api_key_file is None:
+            return ""
+        return self._held(f"The key of provider {provider.id!r}", provider.api_key_env, provider.api_key_file)
+
+    def gateway_key(self, key: GatewayKey) -> str:
+        """The text of a gateway key, from its variable or its file. Raises ConfigError for one that is not there, or
+        that could be guessed."""
+        text = self._held(f"The gateway key {key.id!r}", key.key_env, key.key_file)
+        if len(text) < SHORTEST_KEY:
+            raise ConfigError(
+                f"Gateway key {key.id!r} has fewer than {SHORTEST_KEY} characters.",
+                hint="Make one with `openssl rand -hex 32`.",
+            )
+        return text
+
+    def _held(self, what: str, variable: str | None, file: str | None) -> str:
+        """A key from a variable or a file."""
+        where, held = variable or "", self.secret(variable) if variable else None
+        if file is not None:
+            path = (self.file.parent if self.file else Path()) / file
+            where = str(path)
             try:
                 held = path.read_text(encoding="utf-8").strip()
             except (OSError, UnicodeDecodeError):
                 held = None
-            where = str(path)
-        else:
-            return ""
         if not held or not held.isascii() or not held.isprintable() or " " in held:
             raise ConfigError(
-                f"The key of provider {provider.id!r} is to be in {where}, where there is none.",
+                f"{what} is to be in {where}, where there is none.",
                 hint="Put the key there, on one line without anything else.",
             )
         return held
@@ -317,7 +335,7 @@ class Settings(Section):
 
     @model_validator(mode="after")
     def _ids_are_unique(self) -> Self:
-        for name in ("providers", "models", "plans", "customers", "budgets", "sources", "channels"):
+        for name in ("providers", "models", "plans", "customers", "budgets", "keys", "sources", "channels"):
             _unique(
                 (row.id for row in getattr(self, name)),
                 lambda found, name=name: f"{name}: {found!r} is there twice",

@@ -168,6 +168,32 @@ class Plan(Section):
     """How many tokens a customer may use in a minute."""
 
 
+class GatewayKey(Section):
+    """A key that callers of the gateway show. Most are made by `costweir key create`; one in the file is there before
+    the first command."""
+
+    id: Identifier
+    """Name of the key."""
+    key_env: EnvironmentName | None = None
+    """Environment variable that holds the key, at least 32 characters. The key itself is never written here."""
+    key_file: str | None = Field(default=None, min_length=1)
+    """File that holds the key and nothing else, such as a mounted secret."""
+    customer: Identifier | None = None
+    """Whom its calls are for."""
+    models: tuple[Identifier, ...] = ()
+    """The models it may use; empty means every one."""
+    may_assert: tuple[Literal["customer", "session", "user"], ...] = ()
+    """What a call may say in headers."""
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> GatewayKey:
+        if (self.key_env is None) == (self.key_file is None):
+            raise ValueError("a key is in key_env or in key_file")
+        if self.customer is None and "customer" not in self.may_assert:
+            raise ValueError("a key needs a customer, or may_assert with customer in it")
+        return self
+
+
 class Customer(Section):
     """Somebody who the AI spend is for."""
 

@@ -9,7 +9,7 @@ import json
 import re
 import secrets
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -31,6 +31,10 @@ GRACE = timedelta(hours=24)
 #: `cw-`, eight signs that name the text, its randomness, and eight signs that tell a slip from a wrong key.
 _TEXT = re.compile(r"(cw-[0-9a-f]{8})-[A-Za-z0-9_-]{43}([0-9a-f]{8})")
 _CHECKED = 8
+#: Who makes the keys of the configuration file.
+CONFIG = "config"
+#: No key is longer; a longer text is not even hashed.
+_LONGEST = 512
 _NOBODY = b"\0" * 32
 
 
@@ -138,6 +142,7 @@ class Keys:
             before = self._one(run, name)
             if before.revoked_at is not None:
                 raise Conflict(f"The key {before.id} was revoked.", hint="Make a new one.")
+            _refuse_configured(before)
             run("DELETE FROM key_texts WHERE key_id = ? AND prefix <> ?", (before.id, before.prefix))
             run("UPDATE key_texts SET ends_at = ? WHERE key_id = ?", (instant(moment + grace), before.id))
             self._keep(run, before.id, prefix, text)
@@ -155,10 +160,14 @@ class Keys:
             before = self._one(run, name)
             if before.revoked_at is not None:
                 return before
-            after = replace(before, revoked_at=instant(now or datetime.now(UTC)))
-            run("UPDATE keys SET revoked_at = ? WHERE id = ?", (after.revoked_at, before.id))
-            run("DELETE FROM key_texts WHERE key_id = ?", (before.id,))
-            self._audit.add(Change(by, "key.revoke", f"key:{before.id}", before.to_json(), after.to_json()))
+            _refuse_configured(before)
+            return self._end(run, before, by, now or datetime.now(UTC))
+
+    def _end(self, run: Execute, before: Key, by: str, now: datetime) -> Key:
+        after = replace(before, revoked_at=instant(now))
+        run("UPDATE keys SET revoked_at = ? WHERE id = ?", (after.revoked_at, before.id))
+        run("DELETE FROM key_texts WHERE key_id = ?", (before.id,))
+        self._audit.add(Change(by, "key.revoke", f"key:{before.id}", before.to_json(), after.to_json()))
         return after
 
     def listed(self) -> list[Key]:
@@ -214,6 +223,44 @@ class Keys:
     def _one(self, run: Execute, name: str) -> Key:
         return _one(run("SELECT * FROM keys WHERE id = ? OR prefix = ?", (name, name)), name)
 
+    def sync(self, wanted: Mapping[str, tuple[KeyWish, str]]) -> None:
+        """Makes the keys of the configuration file equal to `wanted`: wishes and texts by id. What is so already is not
+        written again; one that is gone ends. Raises Conflict for two that cannot be told apart."""
+        held = {key.id: key for key in self.listed() if key.created_by == CONFIG}
+        if len({text for _, text in wanted.values()}) < len(wanted):
+            raise Conflict("Two keys of the configuration file are the same.", hint="Give each its own.")
+        for key in self.listed():
+            if key.id in wanted and key.created_by != CONFIG:
+                raise Conflict(
+                    f"There is a key {key.id!r} already.", hint="Name the one in the file differently."
+                )
+        digests = {key.id: digest for _, digest, _, key in self.texts()}
+        with self._database.write() as run:
+            for name, (wish, text) in wanted.items():
+                key = _configured(name, wish)
+                before = held.pop(name, None)
+                same = before is not None and replace(before, created_at=key.created_at) == key
+                if not same or digests.get(name) != self.digest(text):
+                    self._put(run, key, before, text)
+            for key in held.values():
+                if key.revoked_at is None:
+                    self._end(run, key, CONFIG, datetime.now(UTC))
+
+    def _put(self, run: Execute, key: Key, before: Key | None, text: str) -> None:
+        run("DELETE FROM key_texts WHERE key_id = ?", (key.id,))
+        run("DELETE FROM keys WHERE id = ?", (key.id,))
+        run(
+            "INSERT INTO keys (id, prefix, customer, models, may_assert, name, created_at, created_by)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                key.id, key.prefix, key.customer, json.dumps(key.models), json.dumps(key.may_assert), key.name,
+                key.created_at, CONFIG,
+            ),
+        )  # fmt: skip
+        self._keep(run, key.id, key.prefix, text)
+        was = None if before is None else before.to_json()
+        self._audit.add(Change(CONFIG, "key.put", f"key:{key.id}", was, key.to_json()))
+
 
 class KeyRing:
     """The keys that work, in memory. `reload` brings it in step with the database."""
@@ -221,6 +268,7 @@ class KeyRing:
     def __init__(self, keys: Keys) -> None:
         self._keys = keys
         self._held: dict[str, tuple[bytes, int | None, Key]] = {}
+        self._own: dict[bytes, Key] = {}
         self.reload()
 
     def reload(self) -> None:
@@ -228,6 +276,7 @@ class KeyRing:
         self._held = {
             prefix: (digest, _seconds(ends), key) for prefix, digest, ends, key in self._keys.texts()
         }
+        self._own = {digest: key for digest, _, key in self._held.values() if key.created_by == CONFIG}
         if self._held:
             self._keys.digest("")
 
@@ -238,7 +287,9 @@ class KeyRing:
         """
         match = _TEXT.fullmatch(text)
         if match is None or match[2] != _check(text[:-_CHECKED]):
-            return None
+            # A key of the file has any form. A keyed hash is looked up: what it is near to tells nobody anything.
+            known = self._own and len(text) <= _LONGEST and text.isascii()
+            return self._own.get(self._keys.digest(text)) if known else None
         held = self._held.get(match[1])
         right = hmac.compare_digest(self._keys.digest(text), _NOBODY if held is None else held[0])
         if held is None or not right:
@@ -247,6 +298,22 @@ class KeyRing:
         if ends is not None and ends <= (int(time.time()) if now is None else now):
             return None
         return held[2]
+
+
+def _configured(name: str, wish: KeyWish) -> Key:
+    wish.check()
+    return Key(
+        id=name, prefix=f"{CONFIG}:{name}", customer=wish.customer, models=tuple(dict.fromkeys(wish.models)),
+        may_assert=tuple(kind for kind in ASSERTABLE if kind in wish.may_assert), name=wish.name,
+        created_at=instant(datetime.now(UTC)), created_by=CONFIG, expires_at=None, rotated_at=None, revoked_at=None,
+    )  # fmt: skip
+
+
+def _refuse_configured(key: Key) -> None:
+    if key.created_by == CONFIG:
+        raise Conflict(
+            f"The key {key.id!r} is set in the configuration file.", hint="Change it there, and start again."
+        )
 
 
 def _new_text() -> tuple[str, str]:
