@@ -177,6 +177,34 @@ def test_quarantined_lines_are_kept_verbatim_and_replaced_with_their_slot(
     assert (stored_slot(warehouse, SLOT) or {})["rows_stored"] == 1
 
 
+def test_lines_of_a_load_that_is_not_stored_are_kept_beside_what_is(
+    warehouse: Warehouse, tmp_path: Path
+) -> None:
+    rows = [bills.line()]
+    charges = bills.stage(tmp_path / "c.parquet", rows)
+    known = bills.stage_quarantine(tmp_path / "known.parquet", [("a.csv", 7, "no amount", "a")])
+    fresh = bills.stage_quarantine(
+        tmp_path / "fresh.parquet", [("b.csv", 1, "no date", "b"), ("b.csv", 2, "", "c")]
+    )
+    warehouse.replace(
+        bills.load_of(SLOT, rows, rows_in=2, rows_quarantined=1), charges=charges, quarantine=known
+    )
+    before = stored_slot(warehouse, SLOT)
+    for run in ("run-2", "run-3"):
+        load = bills.load_of(SLOT, [], run_id=run, rows_in=2, rows_quarantined=2)
+        warehouse.set_aside(load, quarantine=fresh)
+
+    assert [(line["run_id"], line["raw"]) for line in quarantined_lines(warehouse)] == [
+        ("run-3", "b"), ("run-3", "c"), ("run-1", "a")
+    ]  # fmt: skip
+    assert stored_slot(warehouse, SLOT) == before
+    assert counts(warehouse) == {"charges": 1, "charges_daily": 1, "quarantine": 3, "loads": 1}
+    with pytest.raises(CheckFailed):
+        warehouse.set_aside(bills.load_of(SLOT, [], rows_in=1, rows_quarantined=1), quarantine=fresh)
+    warehouse.replace(bills.load_of(SLOT, rows), charges=charges)
+    assert quarantined_lines(warehouse) == []
+
+
 @pytest.mark.parametrize(
     ("rows", "stated", "error"),
     [

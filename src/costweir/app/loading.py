@@ -50,6 +50,8 @@ def load_slot(warehouse: Warehouse, control: Control, staged: StagedSlot, job: M
         try:
             if status == "loaded" or (status == "quarantined" and before is None):
                 warehouse.replace(staged.load, charges=staged.charges, quarantine=staged.quarantine)
+            elif status == "quarantined" and staged.quarantine is not None:
+                warehouse.set_aside(staged.load, quarantine=staged.quarantine)
         except Error as error:
             failed = Outcome(status="failed", note=error.message, connection=connection)
             control.finish_run(staged.load.run_id, failed)

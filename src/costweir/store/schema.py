@@ -75,6 +75,11 @@ ROLLUP_SUMS = (
 SLOT_FILTER = "x_provider = $provider AND x_account = $account AND x_period = $period"
 #: The tables that hold rows of a slot, in the order a replace empties them.
 SLOT_TABLES = ("charges", "charges_daily", "quarantine", "loads")
+#: Empties the quarantine of a slot but for the lines of what is stored for it.
+DROP_ASIDE = (
+    f"DELETE FROM quarantine WHERE {SLOT_FILTER} "  # noqa: S608
+    f"AND x_run_id NOT IN (SELECT l.x_run_id FROM loads AS l WHERE {SLOT_FILTER.replace('x_', 'l.x_')})"
+)
 
 
 @dataclass(frozen=True, slots=True)

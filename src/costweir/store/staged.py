@@ -71,10 +71,16 @@ def check_counts(load: Load, charges: int, quarantined: int) -> None:
             f"The load states {load.rows_in} rows in, which are not those stored, skipped and quarantined.",
             hint="Nothing was stored.",
         )
-    for what, found, stated in (
-        ("charges", charges, load.rows_stored),
-        ("quarantined lines", quarantined, load.rows_quarantined),
-    ):
-        if found != stated:
-            text = f"The load states {stated} {what} and {found} were staged."
-            raise CheckFailed(text, hint="Nothing was stored.")
+    _check_count("charges", charges, load.rows_stored)
+    check_aside(load, quarantined)
+
+
+def check_aside(load: Load, quarantined: int) -> None:
+    """Raises CheckFailed unless as many lines are set aside as the load states."""
+    _check_count("quarantined lines", quarantined, load.rows_quarantined)
+
+
+def _check_count(what: str, found: int, stated: int) -> None:
+    if found != stated:
+        text = f"The load states {stated} {what} and {found} were staged."
+        raise CheckFailed(text, hint="Nothing was stored.")

@@ -135,6 +135,14 @@ class Warehouse(Reader, Protocol):
         """
         ...
 
+    def set_aside(self, load: Load, *, quarantine: Path) -> None:
+        """Keeps the quarantined rows of a load that is not stored, until its slot is replaced or another one is set
+        aside for it. What is stored stays as it is.
+
+        Raises CheckFailed when their number is not the one `load` states.
+        """
+        ...
+
     def remap(self, remap: Remap) -> None:
         """Gives stored lines of one slot another meaning, and keeps what that moved as adjustments, in one
         transaction. No amount changes.

@@ -124,6 +124,13 @@ class DuckDBWarehouse:
                 cursor.execute(restating.FORGET)
             _insert(cursor, "loads", schema.load_row(load))
 
+    def set_aside(self, load: Load, *, quarantine: Path) -> None:
+        """Keeps lines of a load that is not stored, in one transaction; see the port."""
+        with self._writing, _translated(), self._cursor() as cursor, _transaction(cursor):
+            staged.check_aside(load, staged.quarantine_count(cursor, quarantine))
+            cursor.execute(schema.DROP_ASIDE, schema.slot_params(load.slot))
+            _insert_quarantine(cursor, load, quarantine)
+
     def remap(self, remap: Remap) -> None:
         """Gives stored lines another meaning in one transaction; see the port."""
         slot = schema.slot_params(remap.slot)

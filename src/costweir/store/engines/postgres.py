@@ -92,7 +92,7 @@ class PostgresWarehouse:
                 lines = staged.quarantine_count(reader, quarantine)
                 staged.check_counts(load, found, lines)
                 facts = _to_csv(reader, schema.charge_list(), files, folder)
-                broken = _quarantine_csv(reader, quarantine, folder)
+                broken = _quarantine_csv(reader, quarantine, folder) if quarantine else None
             with self._transaction() as connection:
                 _run(connection, _ONE_WRITER)
                 earlier = _run(connection, restating.EARLIER_LOAD, slot).fetchone()
@@ -111,6 +111,17 @@ class PostgresWarehouse:
                 _insert(connection, "loads", schema.load_row(load))
                 for table in ("charges", "charges_daily"):
                     _run(connection, f"ANALYZE {table}")
+
+    def set_aside(self, load: Load, *, quarantine: Path) -> None:
+        """Keeps lines of a load that is not stored, in one transaction; see the port."""
+        with duckdb.connect() as reader, tempfile.TemporaryDirectory() as folder:
+            with _readable():
+                staged.check_aside(load, staged.quarantine_count(reader, quarantine))
+                broken = _quarantine_csv(reader, quarantine, folder)
+            with self._transaction() as connection:
+                _run(connection, _ONE_WRITER)
+                _run(connection, schema.DROP_ASIDE, schema.slot_params(load.slot))
+                _copy_quarantine(connection, broken, load)
 
     def remap(self, remap: Remap) -> None:
         """Gives stored lines another meaning in one transaction; see the port."""
@@ -251,9 +262,7 @@ def _to_csv(reader: duckdb.DuckDBPyConnection, columns: str, files: list[str], f
     return target
 
 
-def _quarantine_csv(reader: duckdb.DuckDBPyConnection, quarantine: Path | None, folder: str) -> Path | None:
-    if quarantine is None:
-        return None
+def _quarantine_csv(reader: duckdb.DuckDBPyConnection, quarantine: Path, folder: str) -> Path:
     return _to_csv(reader, ", ".join(schema.QUARANTINE_COLUMNS), staged.parquet_files(quarantine), folder)
 
 
