@@ -4,21 +4,33 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from fake_desk import FakeDesk
 from starlette.testclient import TestClient
 
+from costweir.domain.answer import Answer
+from costweir.queries.request import Request
 from costweir.web.app import create_app
 
 PATH = "/live/keys"
 _TEXT = re.compile(r"cw-[0-9a-f]{8}-[A-Za-z0-9_-]{51}")
 
 
+class KeyDesk(FakeDesk):
+    """A store whose calls have keys."""
+
+    def ask(self, request: Request) -> Answer:
+        plain = super().ask(replace(request, by=()))
+        rows = [{"key": entry.id, "metered_cost": "0.4123"} for entry in self.office.control.keys.listed()]
+        return replace(plain, rows=tuple(rows))
+
+
 @pytest.fixture
 def desk() -> Iterator[FakeDesk]:
     """A desk with an office of its own."""
-    made = FakeDesk(empty=True)
+    made = KeyDesk(empty=True)
     yield made
     made.office.close()
 
@@ -57,6 +69,7 @@ def test_a_key_is_shown_once_and_works(site: TestClient, desk: FakeDesk) -> None
     assert (key.customer, key.may_assert, key.expires_at is not None) == ("acme", ("session",), True)
     assert found[0] not in site.get(PATH).text, "the list does not have it"
     assert key.prefix in site.get(PATH).text
+    assert "$0.4123" in site.get(PATH).text, "what it cost this month"
 
 
 def test_a_key_for_nobody_is_refused_and_the_form_keeps_what_was_typed(

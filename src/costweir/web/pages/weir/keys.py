@@ -153,9 +153,7 @@ def _table(kit: Kit, now: Now) -> Table:
 
 
 def _spent(kit: Kit, now: Now) -> Mapping[str, str]:
-    """What the calls of each key cost this month; nothing in an empty store."""
-    if now.empty:
-        return {}
+    """What the calls of each key cost this month; also where no bill is stored."""
     first = now.today.replace(day=1)
     answer = kit.desk.ask(Question("spend", by=("key",), since=first, basis="metered", limit=1_000))
     return {str(row["key"]): decimal_text(cells.number(row, "metered_cost")) for row in answer.rows}
