@@ -105,7 +105,7 @@ class CostweirOnTrial:
         with server.ledger() as ledger:
             drift = list(ledger.verify())
         verdict = Verdict(
-            books=books, billed=mock.bill.total, admitted=0, blocked=tally.blocked, smallest_hold=needed,
+            books=books, billed=mock.bill.total, admitted=0, blocked=tally.blocked, smallest_hold=needed, needed=needed,
             faults=scenario.faults, calls_billed=mock.bill.calls, verified=not drift,
         )  # fmt: skip
         holds = verdict.holds and not verdict.phantom and not self.breaches and verdict.ledger_equals_bill

@@ -15,6 +15,7 @@ HELD = Verdict(
     admitted=900,
     blocked=100,
     smallest_hold=6_000,
+    needed=6_000,
     faults=(),
     calls_billed=900,
 )
@@ -53,9 +54,10 @@ def test_a_broken_assumption_is_bounded_when_the_excess_is_debt() -> None:
     assert replace(bounded, billed=NANO + 501).sentence.startswith("Overspent")
 
 
-def test_a_block_with_room_for_the_smallest_request_is_a_phantom() -> None:
-    assert replace(HELD, smallest_hold=5_000).phantom
-    assert not replace(HELD, smallest_hold=5_000, blocked=0).phantom
+def test_a_block_with_room_for_what_it_blocked_is_a_phantom() -> None:
+    assert replace(HELD, needed=5_000).phantom
+    assert not replace(HELD, needed=5_001).phantom
+    assert not replace(HELD, needed=0, smallest_hold=1).phantom
 
 
 def test_a_ledger_that_does_not_rebuild_fails_the_trial() -> None:

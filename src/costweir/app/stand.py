@@ -70,11 +70,11 @@ class Stand:
                 return Books.of(balance, uncertain=uncertain)
             await asyncio.sleep(_SETTLE_STEP)
 
-    def admitted(self) -> int:
-        """Requests that the ledger let through; a caller that hung up does not know."""
+    def admitted(self) -> tuple[int, int]:
+        """How many requests the ledger let through (a caller that hung up does not know), and the smallest hold."""
         with self._read() as ledger:
-            attempts = ledger.attempts(limit=_MANY)
-        return len({row.request_id for row in attempts if row.subject.customer == self.budget})
+            own = [row for row in ledger.attempts(limit=_MANY) if row.subject.customer == self.budget]
+        return len({row.request_id for row in own}), min((row.held for row in own), default=0)
 
     def rebuilds(self) -> bool:
         """Whether every balance equals what its attempts add up to."""

@@ -22,6 +22,7 @@ from costweir.gateway.mock.crowd import Errand, Tally, send_crowd, send_until_re
 if TYPE_CHECKING:
     from costweir.config import Settings
 
+_FORMS = ("openai.chat", "anthropic.messages")
 _FAULTY_PERCENT = 30
 _ABORTING_PERCENT = 30
 _LAST_DROPS = 200
@@ -89,12 +90,15 @@ async def _try(settings: Settings, plan: Plan, report: Report) -> Trial:
         tally = await _send(stand, plan, report)
         books = await stand.settled()
         billed, calls = await stand.billed()
+        admitted, smallest = stand.admitted()
+        needed = _needed(tally, stand.budget)
         verdict = Verdict(
             books=books,
             billed=billed,
-            admitted=stand.admitted(),
+            admitted=admitted,
             blocked=tally.blocked,
-            smallest_hold=_needed(tally, stand.budget),
+            smallest_hold=min(needed or smallest, smallest or needed),
+            needed=needed,
             faults=plan.faults,
             calls_billed=calls,
             verified=await asyncio.to_thread(stand.rebuilds),
@@ -103,18 +107,19 @@ async def _try(settings: Settings, plan: Plan, report: Report) -> Trial:
 
 
 async def _send(stand: Stand, plan: Plan, report: Report) -> Tally:
-    """The crowd first; then one caller alone, until it is refused, and again with the smallest request of all."""
+    """The crowd first; then one caller alone until it is refused, and again with the smallest call of each form."""
     aborts = _ABORTING_PERCENT if "client_aborts" in plan.faults else 0
     errand = Errand(
         stand.gateway, stand.key, stand.model, plan.clients, plan.requests, seed=plan.seed, aborts_percent=aborts,
-        headers={"x-costweir-feature": NAME},
+        headers={"x-costweir-feature": NAME}, forms=_FORMS,
     )  # fmt: skip
     tally = await send_crowd(errand, done=lambda done, every: report("calls", done, every))
     report("waiting for the last settlements", 0, 0)
-    for smallest in (False, True):
+    alone = replace(errand, requests=_LAST_DROPS, aborts_percent=0)
+    smallest = [replace(alone, forms=(form,), streams_percent=0, smallest=True) for form in _FORMS]
+    for last in (alone, *smallest):
         await stand.settled()
-        alone = replace(errand, requests=_LAST_DROPS, aborts_percent=0, smallest=smallest)
-        tally = tally.and_then(await send_until_refused(alone))
+        tally = tally.and_then(await send_until_refused(last))
     return tally
 
 

@@ -37,13 +37,18 @@ class Books:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The result of a trial, amounts in nano-dollars. `smallest_hold` is what the smallest request needed."""
+    """The result of a trial, amounts in nano-dollars.
+
+    `smallest_hold` is the smallest that was held or asked for. `needed` is what the last call would have held, if the
+    budget on trial refused it, and 0 if it was let through or something else refused it.
+    """
 
     books: Books
     billed: int
     admitted: int
     blocked: int
     smallest_hold: int
+    needed: int
     faults: tuple[str, ...]
     calls_billed: int
     verified: bool = True
@@ -66,8 +71,8 @@ class Verdict:
 
     @property
     def phantom(self) -> bool:
-        """True when calls were refused although the smallest of them would still have fitted."""
-        return bool(self.blocked) and self.smallest_hold > 0 and self.books.unused >= self.smallest_hold
+        """True when the last call was refused although it would have fitted."""
+        return 0 < self.needed <= self.books.unused
 
     @property
     def holds(self) -> bool:
