@@ -22,7 +22,7 @@ from costweir.app.weir.job import Job
 from costweir.app.weir.policy import Keeper, Watch, keep_door, terms_of
 from costweir.config import load
 from costweir.control import Control
-from costweir.errors import Error
+from costweir.errors import Error, StoreLocked
 from costweir.gateway.admission import Door
 from costweir.gateway.app import Desk, create_app
 from costweir.gateway.journal import Journal
@@ -44,6 +44,9 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger("costweir.gateway")
 DRAIN_SECONDS = 9
+#: How long the ledger of a gateway that drains is waited for.
+LOCKED_SECONDS = 15
+_LOCKED_STEP_SECONDS = 0.1
 LOCAL_NAMES = (b"127.0.0.1", b"localhost", b"[::1]")
 
 
@@ -115,9 +118,17 @@ def _serving(settings: Settings, job: Job, door: Door, waiting: Recovering) -> S
 
 
 def _open_ledger(settings: Settings, control: Control) -> Ledger:
+    """Opens the ledger. The gateway of a server that was killed may hold it until its last calls have ended."""
     terms, revision = terms_of(control, settings)
     start = Start(terms, revision, durability=settings.ledger.durability)
-    return open_ledger(settings.ledger.url, folder=settings.data_dir, start=start)
+    deadline = time.monotonic() + LOCKED_SECONDS
+    while True:
+        try:
+            return open_ledger(settings.ledger.url, folder=settings.data_dir, start=start)
+        except StoreLocked:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(_LOCKED_STEP_SECONDS)
 
 
 async def _tell(server: uvicorn.Server, job: Job) -> None:

@@ -89,7 +89,7 @@ def call_of(attempt: Attempt, kinds: Mapping[str, str]) -> dict[str, Value]:
         "price_version": attempt.price_version or None, "usage_certainty": attempt.certainty or "unknown",
         "usage_date": at.date(), "usage_hour": at.hour, "iso_dow": at.isoweekday(), "usage_month": f"{at:%Y-%m}",
     }  # fmt: skip
-    if not told:
+    if "outcome" not in told:
         # Nobody was there any more to say how it ended.
         row["error_type"] = "interrupted"
     if attempt.state == "RELEASED":
