@@ -158,7 +158,7 @@ async def _run(
         await asyncio.sleep(0.01)
     described = {"pid": os.getpid(), "version": __version__, **urls}
     write_server_file(settings.data_dir, {**described, "admin_token_file": str(token_file.resolve())})
-    _announce(urls["web"], keys, faces, login=settings.oidc.public_url if settings.oidc.issuer else None)
+    _announce(urls, keys, faces, login=settings.oidc.public_url if settings.oidc.issuer else None)
     schedule.start()
     try:
         await asyncio.wait([asyncio.create_task(drain.wait()), *tasks], return_when=asyncio.FIRST_COMPLETED)
@@ -258,10 +258,11 @@ def _waiting(name: str) -> Starlette:
     )
 
 
-def _announce(web: str, keys: Keys, faces: Faces, *, login: str | None) -> None:
+def _announce(urls: Mapping[str, str], keys: Keys, faces: Faces, *, login: str | None) -> None:
     if faces.quiet:
         return
-    lines = [f"Costweir {__version__} is ready at {web}"]
+    web = urls["web"]
+    lines = [f"Costweir {__version__} is ready at {web}", f"Calls go to {urls['gateway']}"]
     if login:
         lines.append(f"People log in at {login}")
     if faces.public or login:
