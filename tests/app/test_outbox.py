@@ -21,7 +21,10 @@ def attempt(**more: Any) -> Attempt:
         "model": "big", "provider": "up1", "held": 2_000, "charged": 1_500, "debt": 0, "certainty": "reported",
         "price_version": "v1", "created_at": AT, "ended_at": AT,
         "usage": {"input": 10, "input_video": 2, "cache_read": 3, "output": 5, "reasoning": 4, "request": 1},
-        "call": {"outcome": "ok", "response_model": "Anthropic/claude-sonnet-4-5-20250929", "request_model": "big", "duration_ms": 12},
+        "call": {
+            "outcome": "ok", "response_model": "Anthropic/claude-sonnet-4-5-20250929", "request_model": "big",
+            "duration_ms": 12,
+        },
     }  # fmt: skip
     return Attempt(**given | more)
 

@@ -81,6 +81,16 @@ def test_a_connection_carries_one_call_after_the_other_and_other_routes_between(
     asyncio.run(run())
 
 
+def test_a_connection_that_is_not_used_any_more_ends(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with rig(tmp_path, Wanted(caps=Caps(idle_seconds=0.2))) as made:
+            began = asyncio.get_running_loop().time()
+            assert (await speak(made, request())).startswith(b"HTTP/1.1 200")
+            assert 0.1 < asyncio.get_running_loop().time() - began < 3
+
+    asyncio.run(run())
+
+
 def test_bytes_may_come_one_by_one(tmp_path: Path) -> None:
     async def run() -> None:
         async with rig(tmp_path) as made:

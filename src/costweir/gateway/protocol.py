@@ -26,6 +26,7 @@ class Caps:
     head_seconds: float = 15
     body_seconds: float = 120
     stall_seconds: float = 60
+    idle_seconds: float = 75
 
 
 class Handler(Protocol):
@@ -41,7 +42,8 @@ class Handler(Protocol):
 
 
 class WeirProtocol(HttpToolsProtocol):
-    """One connection of a client. `since` is when it began to owe us a request, 0 while it owes nothing."""
+    """One connection of a client. `since` is when it began to owe us a request, `stalled` when it stopped reading, and
+    `idle` when a metered call on it ended; 0 while that is not so."""
 
     handler: ClassVar[Handler]
     caps: ClassVar[Caps]
@@ -51,10 +53,10 @@ class WeirProtocol(HttpToolsProtocol):
         super().__init__(*given, **named)
         self.since = self.loop.time()
         self.stalled = 0.0
+        self.idle = 0.0
         self._in_body = False
         self._head_size = 0
         self._deaf = False
-        self._requests = 0
 
     # what the parser calls
 
@@ -65,6 +67,7 @@ class WeirProtocol(HttpToolsProtocol):
         self.expect_100_continue = False
         self._head_size = 0
         self._in_body = False
+        self.idle = 0.0
         self.since = self.loop.time()
 
     def on_url(self, url: bytes) -> None:
@@ -159,9 +162,11 @@ class WeirProtocol(HttpToolsProtocol):
     # our own
 
     def late(self, now: float) -> bool:
-        """True when the client has taken too long to send a request or to read a reply."""
+        """True when the client has taken too long to send a request or to read a reply, or asked for nothing more."""
         if self.stalled:
             return now - self.stalled > self.caps.stall_seconds
+        if self.idle:
+            return now - self.idle > self.caps.idle_seconds
         if not self.since:
             return False
         return now - self.since > (self.caps.body_seconds if self._in_body else self.caps.head_seconds)
@@ -204,10 +209,12 @@ class WeirProtocol(HttpToolsProtocol):
         self.handler.turn_away(exchange, status)
 
     def _exchange_done(self, exchange: Exchange) -> None:
-        if exchange.keep_alive and not self.transport.is_closing():
-            self.on_response_complete()
-            return
         self.server_state.total_requests += 1
+        if exchange.keep_alive and not self.transport.is_closing():
+            # The sweep looks after idle connections; a timer for each call would cost more than parsing it.
+            self.idle = self.loop.time()
+            self.flow.resume_reading()
+            return
         if exchange.more_body and not self.transport.is_closing():
             # Closing now would reset the connection under a client that still sends, and our answer would be lost.
             self.transport.write_eof()
