@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -316,6 +316,29 @@ def test_an_old_bill_is_history_and_not_a_source_that_stopped(store: DuckDBWareh
     answer = to_ask(store, "spend", lags=None)
     assert answer.complete_to == {"aws-cur2": "2025-06-11"}
     assert answer.complete
+
+
+def test_a_source_that_stopped_is_late_although_its_last_month_is_still_restated(
+    store: DuckDBWarehouse, tmp_path: Path
+) -> None:
+    # August came in time; September stops on the 20th and was written anew for the last time in the middle of October.
+    august = bills.line(usage_date=date(2026, 8, 31))
+    september = bills.line(usage_date=date(2026, 9, 20))
+    bills.store(store, tmp_path, [august], loaded_at=datetime(2026, 9, 4, tzinfo=UTC))
+    bills.store(store, tmp_path, [september], loaded_at=datetime(2026, 10, 15, tzinfo=UTC))
+    answer = to_ask(store, "spend", lags=None)
+    assert (answer.complete_to, answer.complete) == ({"aws-cur2": "2026-09-21"}, False)
+
+    # The same two months, read in once and for all, are history.
+    bills.store(store, tmp_path, [august], loaded_at=datetime(2026, 10, 15, tzinfo=UTC))
+    assert to_ask(store, "spend", lags=None).complete
+
+
+def test_the_old_bill_of_another_account_is_not_waited_for(store: DuckDBWarehouse, tmp_path: Path) -> None:
+    bills.store(store, tmp_path, [
+        bills.line(usage_date=date(2026, 11, 18)), bills.line(usage_date=date(2026, 10, 31), x_account="2"),
+    ], loaded_at=datetime(2026, 11, 19, tzinfo=UTC))  # fmt: skip
+    assert to_ask(store, "spend", lags=None).complete
 
 
 def test_a_reader_that_another_one_took_over_from_is_not_waited_for(

@@ -17,7 +17,8 @@ from costweir.store.warehouse import Reader
 
 #: Clouds restate the last days even of a month that is over.
 RESTATED_DAYS = 3
-#: A bill that ended so long before its load, beyond the source's lag, is history and not a delivery that stopped.
+#: A bill whose last two months ended so long before their loads, beyond the source's lag, is history and not a
+#: delivery that stopped.
 OLD_BILL = timedelta(days=10)
 
 
@@ -111,7 +112,7 @@ class Coverage:
         lag = self.lags.get(loads[0].source) or self.lags.get("default") or timedelta(hours=72)
         if end >= owed_until or self.today - end <= lag:
             return ""
-        if max(load.loaded_at for load in loads).date() - end > lag + OLD_BILL:
+        if not _was_current(loads, end, lag + OLD_BILL):
             return ""
         hours = int(lag.total_seconds() // 3600)
         return f"{name} is complete to {end} only; its stated lag is {hours} hours."
@@ -191,6 +192,26 @@ def complete_day(loads: Sequence[Stored]) -> date | None:
         return None
     open_ends = [end for end in ends.values() if end >= newest.previous.first]
     return min(open_ends or [max(ends.values())]) + timedelta(days=1)
+
+
+def _was_current(loads: Sequence[Stored], end: date, patience: timedelta) -> bool:
+    """Whether the accounts that deliver to `end` and no further were ever waited for.
+
+    Their newest month may have been restated long after its last day; the load of the month before shows that days
+    used to come in time.
+    """
+    last = end - timedelta(days=1)
+    ends: dict[tuple[str, str], list[Stored]] = {}
+    for load in loads:
+        if load.last_day is not None:
+            ends.setdefault((load.provider, load.account), []).append(load)
+    return any(
+        load.loaded_at.date() - load.last_day <= patience + timedelta(days=1)
+        for held in ends.values()
+        if max(load.last_day for load in held if load.last_day) == last
+        for load in held
+        if load.last_day and load.month >= Month.of(last).previous
+    )
 
 
 def instant_text(instant: datetime) -> str:
