@@ -43,6 +43,7 @@ class Meter:
     )  # fmt: skip
 
     def __init__(self, rule: Rule, scope: Scope, window: Window, counts: Counts) -> None:
+        self.rule = rule
         self.scope = scope
         self.window = window
         self.settled = counts.settled
@@ -78,7 +79,9 @@ class Meter:
 
     def obey(self, rule: Rule) -> None:
         """Takes the limits of another rule of the same shape."""
-        self.rule = rule
+        before, self.rule = self.rule, rule
+        if before is not rule and before.refuses_like(rule):
+            return
         self.limit = rule.limit
         self.soft = rule.degrades_at
         self.strict = rule.mode == "strict"

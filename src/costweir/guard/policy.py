@@ -59,6 +59,10 @@ class Rule:
         steps = [step for step in self.thresholds if DEGRADES_FROM <= step < 100]
         return None if self.limit is None or not steps else self.limit * steps[-1] // 100
 
+    def refuses_like(self, other: Rule) -> bool:
+        """True when it has the same limit and thresholds."""
+        return self.limit == other.limit and self.mode == other.mode and self.thresholds == other.thresholds
+
     @property
     def metered(self) -> bool:
         """True when it limits what is counted in its window."""

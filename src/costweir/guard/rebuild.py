@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable
 
 from costweir.guard.journal import Tally
 from costweir.guard.meters import Counts, Key, Meter, Part, RollingMeter
-from costweir.guard.policy import Policy, Rule, Scope, Values
+from costweir.guard.policy import Policy, Rule, Scope
 from costweir.guard.windows import DAY, SECOND, Calendar, PerSession, Rolling, Window
 
 #: Every zone's midnight lies on a quarter of an hour.
@@ -32,36 +32,52 @@ def since(rule: Rule, now: int) -> int:
     return rule.span.at(now).start
 
 
+class Recount:
+    """Adds up what attempts say about balances. The past of a large file may be added in a thread of its own; what
+    happened since is added at the end."""
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        self._found: dict[Key, tuple[Rule, Scope, Window, Counts]] = {}
+        self._ready: dict[Key, Meter] = {}
+
+    def add(self, wanted: Collection[str], tally: Tally) -> None:
+        """Adds a tally to the rules with these ids."""
+        values = self._policy.values(tally.subject, tally.model, tally.provider)
+        for rule in self._policy.match(values):
+            if not rule.metered or rule.id not in wanted:
+                continue
+            scope, window = rule.member(values), rule.window(values, tally.at)
+            key = (rule.id, scope, window.id)
+            if key not in self._found:
+                self._found[key] = (rule, scope, window, Counts())
+            self._ready.pop(key, None)
+            counts = self._found[key][3]
+            counts.settled += tally.settled
+            counts.held += tally.held
+            counts.debt += tally.debt
+            counts.open += tally.open
+            counts.calls += tally.calls
+
+    def prepare(self, now: int) -> None:
+        """Makes meters of what was added, so that only those that change afterwards are left for `meters`."""
+        for key, (rule, scope, window, counts) in self._found.items():
+            if not isinstance(rule.span, Rolling) and (counts.open or _open(rule, window, now)):
+                self._ready[key] = Meter(rule, scope, window, counts)
+
+    def meters(self, now: int) -> list[Meter]:
+        """The meters of the windows that are open at `now`, and of those that still hold something."""
+        rest = (item for key, item in self._found.items() if key not in self._ready)
+        made = assembled(item for item in rest if item[3].open or _open(item[0], item[2], now))
+        return [*self._ready.values(), *made]
+
+
 def counted(policy: Policy, tallies: Iterable[tuple[Collection[str], Tally]], *, now: int) -> list[Meter]:
-    """The meters of the windows that are open at `now`, and of those that still hold something. Each tally comes with
-    the ids of the rules it is for."""
-    found: dict[Key, tuple[Rule, Scope, Window, Counts]] = {}
+    """The meters that tallies add up to. Each tally comes with the ids of the rules it is for."""
+    recount = Recount(policy)
     for wanted, tally in tallies:
-        values = policy.values(tally.subject, tally.model, tally.provider)
-        for rule in policy.match(values):
-            if rule.metered and rule.id in wanted:
-                _count(found, rule, values, tally)
-    return assembled(
-        (rule, scope, window, counts)
-        for rule, scope, window, counts in found.values()
-        if counts.open or _open(rule, window, now)
-    )
-
-
-def _count(
-    found: dict[Key, tuple[Rule, Scope, Window, Counts]], rule: Rule, values: Values, tally: Tally
-) -> None:
-    window = rule.window(values, tally.at)
-    scope = rule.member(values)
-    key = (rule.id, scope, window.id)
-    if key not in found:
-        found[key] = (rule, scope, window, Counts())
-    counts = found[key][3]
-    counts.settled += tally.settled
-    counts.held += tally.held
-    counts.debt += tally.debt
-    counts.open += tally.open
-    counts.calls += tally.calls
+        recount.add(wanted, tally)
+    return recount.meters(now)
 
 
 def _open(rule: Rule, window: Window, now: int) -> bool:

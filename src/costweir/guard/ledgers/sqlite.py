@@ -13,7 +13,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from functools import partial
-from itertools import chain
 from pathlib import Path
 from typing import IO, NamedTuple, Self, TypeVar
 
@@ -41,7 +40,7 @@ from costweir.guard.ledgers.sqlite_journal import SqliteJournal
 from costweir.guard.ledgers.writer import Alone, Opener, Writer
 from costweir.guard.meters import MINUTE, Counts, Key, Meter
 from costweir.guard.policy import Policy, Rule
-from costweir.guard.rebuild import counted, rows
+from costweir.guard.rebuild import Recount, counted, rows
 from costweir.guard.weir import Weir
 from costweir.guard.windows import SECOND
 
@@ -237,13 +236,22 @@ class SqliteLedger(Front):
         try:
             self._writer.put(Alone(None, snapshot.take), waiter)
             await waiter
-            now = self.clock.now()
-            past = await asyncio.to_thread(lambda: list(history.tallies(snapshot.connection(), rules, now)))
+            recount = await asyncio.to_thread(self._recounted, snapshot, policy, rules)
         finally:
             self._journal.trail = None
             snapshot.close()
         ids = {rule.id for rule in rules}
-        return counted(policy, chain(past, ((ids, tally) for tally in trail)), now=self.clock.now())
+        for tally in trail:
+            recount.add(ids, tally)
+        return recount.meters(self.clock.now())
+
+    def _recounted(self, snapshot: _Snapshot, policy: Policy, rules: Sequence[Rule]) -> Recount:
+        """Adds up the past, in a thread."""
+        recount = Recount(policy)
+        for wanted, tally in history.tallies(snapshot.connection(), rules, self.clock.now()):
+            recount.add(wanted, tally)
+        recount.prepare(self.clock.now())
+        return recount
 
     def _swap(
         self, policy: Policy, revision: int, *, gone: Set[str], fresh: Sequence[Meter],
