@@ -462,7 +462,7 @@ def test_an_edit_while_calls_go_on_counts_each_of_them(tmp_path: Path) -> None:
             window = ("day", "total", "session", "rolling:60m")[number % 4]
             fresh = budget(f"new{number % 3}", "1000", window=window, scope=scope)
             await ledger.apply(terms(budget("day", "1000"), fresh), number + 2)
-        assert await ledger.verify() == []
+            assert await ledger.verify() == []
         running = False
         await asyncio.gather(*clients)
         assert await ledger.verify() == []
