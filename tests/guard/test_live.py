@@ -101,6 +101,10 @@ def test_a_session_adds_up_step_by_step(live: Live) -> None:
     assert dict(live.tokens("acme", "s_1", now=now())) == {"input": 14, "output": 10}
     assert live.steps("other", "s_1", now=now()) == [], "a session belongs to its customer"
     assert live.customers_of("s_1") == ["acme"]
+    total = live.total("acme", "s_1", now=now())
+    assert total is not None
+    assert (total.calls, total.settled, total.held, total.open_calls) == (3, 7 * CENT, 11 * CENT, 1)
+    assert live.total("acme", "never", now=now()) is None
 
 
 def test_calls_are_chosen_and_paged(live: Live) -> None:
@@ -109,6 +113,8 @@ def test_calls_are_chosen_and_paged(live: Live) -> None:
     assert [row.request_id for row in live.calls(session="s_2")] == ["r3"]
     assert [row.request_id for row in live.calls(state="SENT")] == ["open"]
     assert live.calls(customer="nobody") == []
+    assert [row.refusal.request_id for _, row in live.refusals(customer="acme", session="s_1")] == ["over"]
+    assert live.refusals(session="s_2") == live.refusals(customer="other") == live.refusals(before=1) == []
     assert [row.request_id for row in live.calls(before=everything[1].attempt, limit=1)] == ["r3"]
 
 

@@ -36,6 +36,11 @@ _PARTS = """
 SELECT {what} AS name, count(*), sum(a.charged + a.debt) AS cost
 FROM attempts AS a JOIN subjects AS s ON s.id = a.subject
 WHERE a.attempt >= ? AND s.session = ? AND s.customer = ? AND a.state <> 'RELEASED' GROUP BY 1 ORDER BY cost DESC"""
+_TOTAL = """
+SELECT count(*), sum(a.charged + a.debt), sum(iif(a.seq IS NULL, a.held, 0)), sum(a.seq IS NULL), min(a.at), max(a.at),
+       max(s.key), max(s.plan)
+FROM attempts AS a JOIN subjects AS s ON s.id = a.subject
+WHERE a.attempt >= ? AND s.session = ? AND s.customer = ? AND a.state <> 'RELEASED'"""
 _TOKENS = """
 SELECT j.key, sum(j.value) FROM attempts AS a JOIN subjects AS s ON s.id = a.subject, json_each(a.usage) AS j
 WHERE a.attempt >= ? AND s.session = ? AND s.customer = ? GROUP BY 1 HAVING sum(j.value) > 0 ORDER BY 2 DESC"""
@@ -82,6 +87,20 @@ class Part:
     name: str
     calls: int
     spent: int
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """What a session came to; `held` is the most that its open calls can still cost."""
+
+    calls: int
+    settled: int
+    held: int
+    open_calls: int
+    first: datetime
+    last: datetime
+    key: str
+    plan: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +241,15 @@ class Live:
             "SELECT customer, max(id) FROM subjects WHERE session = ? GROUP BY 1 ORDER BY 2 DESC", (session,)
         )
         return [customer for customer, _ in found]
+
+    def total(self, customer: str, session: str, *, now: datetime) -> Total | None:
+        """A session added up; None without a call of it that was sent."""
+        ((calls, settled, held, waiting, first, last, key, plan),) = self._reader.read(
+            _TOTAL, (self._since(now), session, customer)
+        )
+        return (
+            Total(calls, settled, held, waiting, instant(first), instant(last), key, plan) if calls else None
+        )
 
     def steps(self, customer: str, session: str, *, now: datetime, limit: int = 500) -> list[Step]:
         """The newest calls of a session, oldest first, each with what the session had cost by then."""

@@ -57,10 +57,11 @@
   };
 
   document.addEventListener("click", async (event) => {
-    const t = event.target.closest("button,[data-open],[data-copy]");
+    const t = event.target.closest("button,[data-open],[data-close],[data-copy]");
     $$("details.menu[open]").forEach((d) => { if (!d.contains(event.target)) d.open = false; });
     if (!t) return;
     if (t.dataset.open) { event.preventDefault(); open(t.dataset.open); }
+    if (t.dataset.close) { event.preventDefault(); $("#" + t.dataset.close).close(); }
     if (t.matches("[data-theme-toggle]")) flip();
     if (t.dataset.view) {
       $$("[data-view]", t.parentElement).forEach((b) => b.setAttribute("aria-pressed", b === t));

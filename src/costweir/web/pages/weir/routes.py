@@ -5,9 +5,15 @@ from __future__ import annotations
 from starlette.routing import BaseRoute
 
 from costweir.web.pages.shell import Kit
-from costweir.web.pages.weir import calls, keys, why
+from costweir.web.pages.weir import calls, keys, session, sessions, why
 
 
 def weir_pages(kit: Kit) -> list[BaseRoute]:
     """Everything below `/live`, and `/why/<id>`."""
-    return [*calls.routes(kit), *why.routes(kit), *keys.routes(kit)]
+    return [
+        *calls.routes(kit),
+        *sessions.routes(kit),
+        *session.routes(kit),
+        *why.routes(kit),
+        *keys.routes(kit),
+    ]

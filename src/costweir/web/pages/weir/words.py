@@ -29,6 +29,11 @@ def money(nano: int, *, places: int | None = None) -> str:
     return fmt.money(dollars(nano), places=places)
 
 
+def limit(nano: int) -> str:
+    """A limit: `$0.50`, and four places only where it has a part of a cent."""
+    return money(nano, places=places_of(nano))
+
+
 def money_cell(nano: int | None, *, places: int | None = 4, tone: str = "") -> Cell:
     """An amount in a table; an en dash for none."""
     if nano is None:
