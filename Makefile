@@ -6,7 +6,7 @@ ARGS ?=
 PYTEST_ARGS ?= -n auto --dist loadgroup
 UV = $(shell command -v uv 2>/dev/null || echo .tools/bin/uv)
 
-.PHONY: help demo up test check bench docs test-peers format clean browser
+.PHONY: help demo up test check bench bench-gateway bench-overspend soak docs test-peers format clean browser
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/' | column -t -s:
@@ -40,7 +40,16 @@ format: .venv/.dev ## rewrite the files in house style
 	@.venv/bin/ruff format . && .venv/bin/ruff check --fix .
 
 bench: .venv/.dev ## measure the figures in docs/figures.md
-	@for bench in bench/*.py; do .venv/bin/python $$bench || exit 1; done
+	@for bench in load_aws questions start ledger; do .venv/bin/python bench/$$bench.py || exit 1; done
+
+bench-gateway: .venv/.dev ## measure the gateway beside its peers (docs/gateway-bench.md)
+	@.venv/bin/python bench/gateway.py
+
+bench-overspend: .venv/.dev ## try to overspend a budget, here and with a peer (docs/overspend.md)
+	@.venv/bin/python bench/overspend.py
+
+soak: .venv/.dev ## ten minutes of kill -9 (docs/soak.md)
+	@.venv/bin/python bench/soak.py
 
 docs: .venv/.dev ## write the generated pages again
 	@.venv/bin/python docs/generate.py

@@ -75,6 +75,6 @@ def described() -> str:
     memory = re.search(r"MemTotal:\s+(\d+)", Path("/proc/meminfo").read_text())
     return (
         f"{model[1] if model else platform.processor()}, {os.cpu_count()} cores, "
-        f"{int(memory[1]) // 1024 // 1024 if memory else 0} GB, Linux {platform.release()}, "
+        f"{int(memory[1]) // 1024 // 1024 if memory else 0} GB, Linux {platform.release().partition('-')[0]}, "
         f"Python {platform.python_version()}"
     )
