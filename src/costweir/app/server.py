@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import resource
 import signal
 import socket
 import sys
@@ -80,6 +81,7 @@ def serve(settings: Settings, faces: Faces) -> None:
         )
     data_dir = settings.data_dir
     lock = ServerLock.take(data_dir)
+    _raise_open_files()
     sockets: dict[str, socket.socket] = {}
     try:
         for name in ("web", "gateway", "mcp", "otlp"):
@@ -92,6 +94,13 @@ def serve(settings: Settings, faces: Faces) -> None:
             bound.close()
         (data_dir / SERVER_FILE).unlink(missing_ok=True)
         lock.release()
+
+
+def _raise_open_files() -> None:
+    """As many open files as the system allows: each call has two connections, and many systems begin at 1,024."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _bind(host: str, port: int, name: str) -> socket.socket:
