@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import json
 import logging
 import os
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger("costweir.gateway")
 DRAIN_SECONDS = 9
+#: Objects before the youngest are looked at, and how often before older ones are.
+COLLECTOR = (20_000, 20, 50)
 #: How long the ledger of a gateway that drains is waited for.
 LOCKED_SECONDS = 15
 _LOCKED_STEP_SECONDS = 0.1
@@ -85,6 +88,7 @@ async def serve(settings: Settings, job: Job) -> None:
             watch = Watch(settings.control_path, keeper.changed)
             tasks += [loop.create_task(work) for work in (keeper.run(), watch.run(), serving.renew())]
             keeper.changed()
+            _calm_the_collector()
             await _tell(server, job)
             await listening
         finally:
@@ -129,6 +133,14 @@ def _open_ledger(settings: Settings, control: Control) -> Ledger:
             if time.monotonic() > deadline:
                 raise
             time.sleep(_LOCKED_STEP_SECONDS)
+
+
+def _calm_the_collector() -> None:
+    """What is there at the start stays, so nobody has to look at it again; and calls leave hardly any cycles behind.
+    With the usual thresholds a tenth of a call's time goes into looking."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*COLLECTOR)
 
 
 async def _tell(server: uvicorn.Server, job: Job) -> None:
