@@ -17,6 +17,7 @@ import pytest
 from costweir.errors import ConfigError, Error, SourceRejected, UsageError
 from costweir.sources.attribution import AttributionRules
 from costweir.sources.stage import Progress, StageOptions, stage
+from costweir.sources.staging.pieces import CUT_FROM
 
 Line = dict[str, str]
 Csv = Callable[..., str]
@@ -154,11 +155,14 @@ def little_disk() -> Iterator[None]:
     resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
+@pytest.mark.parametrize("size", [0, CUT_FROM["none"]], ids=["at once", "in pieces"])
 def test_a_full_disk_is_one_clear_error(
-    tmp_path: Path, as_csv: Csv, nova: Line, request: pytest.FixtureRequest
+    tmp_path: Path, as_csv: Csv, nova: Line, request: pytest.FixtureRequest, size: int
 ) -> None:
     path = tmp_path / "bill.csv"
-    path.write_text(as_csv([nova | {"lineItem/ResourceId": os.urandom(64).hex()} for _ in range(8000)]))
+    text = as_csv([nova | {"lineItem/ResourceId": os.urandom(64).hex()} for _ in range(8000)])
+    header, _, lines = text.partition("\n")
+    path.write_text(f"{header}\n{lines * (1 + size // len(lines))}")
     request.getfixturevalue("little_disk")
 
     with pytest.raises(Error) as caught:

@@ -82,11 +82,12 @@ def in_pieces(
     with _threads(connection) as cursors:
         cutter = _Cutter(opened, select, target, cursors, sieve)
         try:
-            return cutter.parts()
+            parts = cutter.parts()
         except (_WholeError, EOFError, *INFLATE_ERRORS, duckdb.Error):
+            cutter.clear("*")
             return None
-        finally:
-            cutter.clear()
+        cutter.clear("*.csv")
+        return parts
 
 
 @contextmanager
@@ -138,9 +139,9 @@ class _Cutter:
             before += rows
         return tuple(parts)
 
-    def clear(self) -> None:
-        """Removes the text of the pieces."""
-        for path in self.target.parent.glob(f"{self.target.stem}-*.csv"):
+    def clear(self, names: str) -> None:
+        """Removes files that were made on the way, and makes room for what comes next."""
+        for path in self.target.parent.glob(f"{self.target.stem}-{names}"):
             path.unlink()
 
     def _named(self, rest: str) -> Path:

@@ -77,6 +77,10 @@ class BillRead:
         """SQL for its mapped rows with those that were only counted, for which the file is read once more."""
         if self.again is not None:
             self.parts, self.again = self.again(), None
+            if not self.parts:
+                raise SourceRejected(
+                    f"{self.name} changed while it was read.", hint="Load it when nothing writes it."
+                )
             self.of.relation = _joined([self])
         return self.view
 
