@@ -202,6 +202,8 @@ def _web(
         book=cache(lambda: _book(settings)),
         ledger=None if settings.ledger_path is None else cache(partial(LedgerReader, settings.ledger_path)),
     )
+    pages.state.gateway = weir.url
+    pages.state.stopping = drain.is_set
     # Behind a proxy on this machine everybody seems to be here, so whoever sets a login wants one.
     open_reading = not faces.public and door is None
     return Access(pages, keys=keys, open_reading=open_reading, tokens=office.token, door=door)

@@ -34,6 +34,13 @@ class Weir:
         self._process = GatewayProcess(settings, listening, web=web, public=public)
         self._outbox = _outbox(desk, settings)
 
+    @property
+    def url(self) -> str:
+        """Where callers on this machine reach the gateway."""
+        host, port = self._address
+        local = _LOCAL.get(host, host)
+        return f"http://[{local}]:{port}" if ":" in local else f"http://{local}:{port}"
+
     async def start(self) -> None:
         """Starts the process, once there is a control database for it to read. Raises Unreachable."""
         await asyncio.to_thread(self._prepare)

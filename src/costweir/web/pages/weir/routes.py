@@ -5,12 +5,13 @@ from __future__ import annotations
 from starlette.routing import BaseRoute
 
 from costweir.web.pages.shell import Kit
-from costweir.web.pages.weir import calls, keys, session, sessions, why
+from costweir.web.pages.weir import calls, keys, live, session, sessions, why
 
 
 def weir_pages(kit: Kit) -> list[BaseRoute]:
     """Everything below `/live`, and `/why/<id>`."""
     return [
+        *live.routes(kit),
         *calls.routes(kit),
         *sessions.routes(kit),
         *session.routes(kit),

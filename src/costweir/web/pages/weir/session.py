@@ -137,15 +137,18 @@ def _lines(cap: Cap | None) -> list[tuple[str, int]]:
     if cap is None or cap.balance.limit is None:
         return []
     lines = [
-        (f"Cap {words.limit(cap.balance.limit)}: a call that does not fit is refused", cap.balance.limit)
+        (
+            f"Cap {words.limit_money(cap.balance.limit)}: a call that does not fit is refused",
+            cap.balance.limit,
+        )
     ]
     if cap.warning is not None:
-        lines.append((f"Warning {words.limit(cap.warning)}", cap.warning))
+        lines.append((f"Warning {words.limit_money(cap.warning)}", cap.warning))
     return lines
 
 
 def _finding(total: Total, cap: Cap | None) -> str:
-    of = f" of {words.limit(cap.balance.limit or 0)}" if cap else ""
+    of = f" of {words.limit_money(cap.balance.limit or 0)}" if cap else ""
     held = f" and {words.money(total.held)} held" if total.held else ""
     return f"Running cost: {words.money(total.settled)} settled{held}{of} after {fmt.plural(total.calls, 'call')}."
 

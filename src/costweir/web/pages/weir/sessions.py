@@ -119,4 +119,6 @@ def _used(cap: Balance | None) -> Cell:
     gauge = words.gauge(cap, "")
     share = (cap.settled + cap.debt + cap.held) * 100 // cap.limit
     tone = {"ok": "level"}.get(gauge.state, gauge.state)
-    return Cell(f"{share} % of {words.limit(cap.limit)}", str(share), bar=f"{min(share, 100)}%", tone=tone)
+    return Cell(
+        f"{share} % of {words.limit_money(cap.limit)}", str(share), bar=f"{min(share, 100)}%", tone=tone
+    )

@@ -29,7 +29,7 @@ def money(nano: int, *, places: int | None = None) -> str:
     return fmt.money(dollars(nano), places=places)
 
 
-def limit(nano: int) -> str:
+def limit_money(nano: int) -> str:
     """A limit: `$0.50`, and four places only where it has a part of a cent."""
     return money(nano, places=places_of(nano))
 
@@ -100,13 +100,13 @@ def gauge(balance: Balance, label: str) -> Gauge:
 
     used = (spent + held) * 100 // full
     tone = "bad" if used >= 100 else "warn" if used >= 80 else "ok"
-    text = f"{money(spent)} settled and {money(held)} held of {money(limit)}"
+    text = f"{money(spent)} settled and {money(held)} held of {limit_money(limit)}"
     return Gauge(
         label,
         width(spent),
         text,
-        str(dollars(spent + held)),
-        str(dollars(limit)),
+        decimal_text(dollars(spent + held)),
+        decimal_text(dollars(limit)),
         tone,
         width(held) if held else "",
     )
