@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TypeVar
 
+from costweir.app.budgets import Budgets
 from costweir.control import Control, Customer, Plan
 from costweir.queries.charge_pages import ChargesPage, ChargesRequest
 
@@ -63,12 +64,17 @@ class FakeOffice:
         self, customers: Sequence[tuple[str, str, str]], plans: Mapping[str, tuple[str, str, str]]
     ) -> None:
         self._folder = TemporaryDirectory()
+        self.ledger: Path | None = None
         self.control = Control.open(Path(self._folder.name) / "control.db")
         with self.control.transaction():
             for name, (title, price, budget) in plans.items():
                 self.control.add(Plan(name, title, price, budget, origin=_origin(name)))
             for name, title, plan in customers:
                 self.control.add(Customer(name, title, plan, "2025-01-01", _origin(plan)))
+
+    @property
+    def budgets(self) -> Budgets:
+        return Budgets(self.control, self.ledger, patience=0.2)
 
     @property
     def connecting(self) -> NothingConnects:

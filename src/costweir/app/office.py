@@ -3,11 +3,13 @@ the settings as they are in force."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
+from costweir.app.budgets import Budgets
 from costweir.app.connecting import Connecting
 from costweir.app.desk import LocalDesk
 from costweir.app.finance import chargeback, price_changes, shared_rules
@@ -17,6 +19,8 @@ from costweir.control import Control
 from costweir.control.tokens import Token
 from costweir.domain.money import decimal_text
 from costweir.domain.period import Month
+from costweir.errors import Unreachable
+from costweir.guard.ledgers.reader import LedgerReader
 from costweir.insights.shared import chargeback_record
 from costweir.queries.charge_pages import ChargesPage, ChargesRequest, read_charges
 
@@ -34,6 +38,8 @@ class DeskOffice:
         self._settings = settings
         self._connecting = Connecting(desk, settings)
         self._mappings = Mappings(desk, settings)
+        self._opening = threading.Lock()
+        self._ledger: LedgerReader | None = None
 
     @property
     def control(self) -> Control:
@@ -47,6 +53,19 @@ class DeskOffice:
     def token(self, text: str) -> Token | None:
         """The token of this text when it may be used now."""
         return self._desk.control.tokens.find(text)
+
+    def ledger(self) -> LedgerReader:
+        """The gateway's ledger, for reading."""
+        path = self._settings.ledger_path
+        if path is None:
+            raise Unreachable(
+                "The ledger of this server cannot be read from outside the gateway.",
+                hint='Set ledger = { url = "sqlite:ledger.db" }.',
+            )
+        with self._opening:
+            if self._ledger is None:
+                self._ledger = LedgerReader(path)
+        return self._ledger
 
     def settings(self) -> Mapping[str, object]:
         """Every setting as it is in force, secrets masked: `file` and `rows`."""
@@ -67,6 +86,11 @@ class DeskOffice:
     def connecting(self) -> Connecting:
         """Trying and adding live sources."""
         return self._connecting
+
+    @cached_property
+    def budgets(self) -> Budgets:
+        """The limits of the gateway."""
+        return Budgets(self._desk.control, self._settings.ledger_path)
 
     @property
     def mappings(self) -> Mappings:

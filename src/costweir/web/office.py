@@ -11,6 +11,7 @@ from costweir.control import Control
 from costweir.control.audit import Change
 from costweir.control.mappings import OwnMapping
 from costweir.domain.period import Month
+from costweir.guard.ledgers.reader import LedgerReader
 from costweir.queries.charge_pages import ChargesPage, ChargesRequest
 from costweir.web.desk import Record
 
@@ -79,6 +80,28 @@ class Repricing(Protocol):
         ...
 
 
+class Budgets(Protocol):
+    """Limits as they are defined, what they would have refused, and whether the gateway holds them."""
+
+    def listed(self) -> Sequence[Record]:
+        """Every budget, also those that plans make: `id, scope, each, window, limit_usd, mode, thresholds, calls,
+        parallel, tokens_per_minute, requests_per_minute, expires, origin`."""
+        ...
+
+    def definition(self, name: str, changes: Mapping[str, Any]) -> Record:
+        """What a budget of that name would be with some changes. Raises UsageError."""
+        ...
+
+    def preview(self, name: str, body: Mapping[str, Any], *, days: int) -> Record:
+        """What a budget would have refused in the last days: `since, until, calls, cost_usd, blocked_calls,
+        blocked_usd, blocked_customers, blocked_windows, first_blocked_at` and `rows` by customer."""
+        ...
+
+    def in_force(self, *, wait: bool = True) -> bool | None:
+        """Whether the gateway applied what is set now, which may be waited for: None when it never ran here."""
+        ...
+
+
 class Office(Protocol):
     """Every method is safe to call from several threads."""
 
@@ -91,6 +114,10 @@ class Office(Protocol):
         """Makes a change in one transaction and brings the warehouse in step."""
         ...
 
+    def ledger(self) -> LedgerReader:
+        """The gateway's ledger, for reading. Raises NotFound before its first start, Unreachable where it is no file."""
+        ...
+
     def settings(self) -> Mapping[str, object]:
         """Every setting as it is in force, secrets masked: `file` (a path or null) and `rows` of `key, value, origin,
         meaning, type, variables`."""
@@ -99,6 +126,11 @@ class Office(Protocol):
     @property
     def connecting(self) -> Connecting:
         """Trying and adding live sources."""
+        ...
+
+    @property
+    def budgets(self) -> Budgets:
+        """The limits of the gateway. Changes go through `edit`."""
         ...
 
     @property

@@ -117,10 +117,14 @@ def _count(text: str) -> int | None:
 
 
 def _fault(item: Field, text: str, plans: Collection[str]) -> str:
-    """Why the text cannot be taken, or nothing."""
     if item.shape == "plan":
         return "" if text in plans else f"There is no plan {text!r}; add the plan first."
-    right, sentence = _RULES[item.shape]
+    return fault_of(item.shape, text)
+
+
+def fault_of(shape: Shape, text: str) -> str:
+    """Why the text cannot be taken for a field of this shape (any but a plan), or nothing."""
+    right, sentence = _RULES[shape]
     return "" if right(text) else sentence
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.routing import BaseRoute
 
 from costweir.web.pages.shell import Kit
-from costweir.web.pages.weir import calls, keys, live, session, sessions, why
+from costweir.web.pages.weir import budget_form, budgets, calls, freeze, keys, live, session, sessions, why
 
 
 def weir_pages(kit: Kit) -> list[BaseRoute]:
@@ -17,4 +17,7 @@ def weir_pages(kit: Kit) -> list[BaseRoute]:
         *session.routes(kit),
         *why.routes(kit),
         *keys.routes(kit),
+        *budgets.routes(kit),
+        *budget_form.routes(kit),
+        *freeze.routes(kit),
     ]
