@@ -17,7 +17,7 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, BinaryIO
 
 import duckdb
 
@@ -221,13 +221,14 @@ def _head(path: Path, name: str, packing: str, connection: duckdb.DuckDBPyConnec
     head, unpacked = b"", 0
     limit = max(path.stat().st_size * BOMB_RATIO, BOMB_FLOOR)
     try:
-        for block in _inflated(path):
-            head += block[: _HEAD - len(head)]
-            unpacked += len(block)
-            if unpacked > limit:
-                raise _bomb(name)
-            if limit > BOMB_FLOOR << 2 and len(head) == _HEAD:
-                break
+        with path.open("rb") as stream:
+            for block in _inflated(stream):
+                head += block[: _HEAD - len(head)]
+                unpacked += len(block)
+                if unpacked > limit:
+                    raise _bomb(name)
+                if limit > BOMB_FLOOR << 2 and len(head) == _HEAD:
+                    break
     except INFLATE_ERRORS as error:
         # What was unpacked still says whose bill it is; the reader of the whole file tells the rest.
         if not head:
@@ -237,39 +238,37 @@ def _head(path: Path, name: str, packing: str, connection: duckdb.DuckDBPyConnec
     return head
 
 
-def text_blocks(path: Path, packing: str, *, size: int) -> Generator[bytes]:
+def text_blocks(stream: BinaryIO, packing: str, *, size: int) -> Generator[bytes]:
     """The text of a file, plain or packed by gzip, in blocks of at most `size` bytes.
 
     Raises EOFError or one of INFLATE_ERRORS for a gzip file that does not end as it should.
     """
     if packing == "gzip":
-        yield from _inflated(path, size=size, whole=True)
+        yield from _inflated(stream, size=size, whole=True)
         return
-    with path.open("rb", buffering=0) as stream:
-        while block := stream.read(size):
-            yield block
+    while block := stream.read(size):
+        yield block
 
 
-def _inflated(path: Path, *, size: int = _HEAD, whole: bool = False) -> Generator[bytes]:
+def _inflated(stream: BinaryIO, *, size: int = _HEAD, whole: bool = False) -> Generator[bytes]:
     """The unpacked text of a gzip file in blocks of `size` bytes; ends where the file ends, complete or not.
 
     Where it has to be `whole`, EOFError tells of an end that is missing and of bytes behind it.
     """
     unpacker = inflate.decompressobj(wbits=31)
-    with path.open("rb") as stream:
-        while packed := unpacker.unconsumed_tail or stream.read(1 << 16):
-            if block := unpacker.decompress(packed, size):
-                yield block
-            if unpacker.eof:
-                rest = unpacker.unused_data or stream.read(1 << 16)
-                if not rest.startswith(b"\x1f\x8b"):
-                    if whole and rest:
-                        break
-                    return
-                stream.seek(stream.tell() - len(rest))
-                unpacker = inflate.decompressobj(wbits=31)
+    while packed := unpacker.unconsumed_tail or stream.read(1 << 16):
+        if block := unpacker.decompress(packed, size):
+            yield block
+        if unpacker.eof:
+            rest = unpacker.unused_data or stream.read(1 << 16)
+            if not rest.startswith(b"\x1f\x8b"):
+                if whole and rest:
+                    break
+                return
+            stream.seek(stream.tell() - len(rest))
+            unpacker = inflate.decompressobj(wbits=31)
     if whole:
-        raise EOFError(path.name)
+        raise EOFError
 
 
 def _bomb(name: str) -> SourceRejected:

@@ -14,6 +14,7 @@ from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from io import SEEK_END
 from itertools import count
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
@@ -121,15 +122,19 @@ class _Cutter:
     #: Files of pieces that were read, to be written again: the next piece needs no new memory and no new disk.
     spare: SimpleQueue[Path] = field(default_factory=SimpleQueue[Path])
     broken: Event = field(default_factory=Event)
+    threads: int = 1
+
+    def __post_init__(self) -> None:
+        """One thread for each cursor."""
+        self.threads = self.cursors.qsize()
 
     def parts(self) -> tuple[Part, ...]:
         """Every piece as a part. Raises what the first thread raised that could not read its piece."""
-        threads = self.cursors.qsize()
-        for number in range(threads + 1):
+        for number in range(self.threads + 1):
             fresh = self._named(f"spare-{number}.csv")
             fresh.touch()
             self.spare.put(fresh)
-        with ThreadPoolExecutor(threads) as pool:
+        with ThreadPoolExecutor(self.threads) as pool:
             started = [pool.submit(self._bring, *piece) for piece in enumerate(self._cut())]
         parts: list[Part] = []
         before = 0
@@ -149,21 +154,31 @@ class _Cutter:
 
     def _cut(self) -> Generator[Path]:
         """Writes one piece after the other. Each has a name of its own, so that no reader takes it for another."""
-        blocks = text_blocks(self.opened.path, self.opened.packing, size=min(PIECE_BYTES, _BLOCK_BYTES))
-        rest, line_end = b"", b""
-        for number in count():
-            piece = self.spare.get().rename(self._named(f"{number}.csv"))
-            with piece.open("r+b") as out:
-                behind, found = _fill(out, rest, blocks)
-                out.seek(0)
-                marked = number and out.read(3) == _BYTE_ORDER_MARK
-            # Of lines that end in two ways the reader of a file complains, and the reader of a piece may see one.
-            if self.broken.is_set() or marked or (found and line_end and found != line_end):
-                raise _WholeError
-            yield piece
-            if behind is None:
-                return
-            rest, line_end = behind, found or line_end
+        rest, line_end, done = b"", b"", 0
+        with self.opened.path.open("rb") as stream:
+            blocks = text_blocks(stream, self.opened.packing, size=min(PIECE_BYTES, _BLOCK_BYTES))
+            for number in count():
+                piece = self.spare.get().rename(self._named(f"{number}.csv"))
+                with piece.open("r+b") as out:
+                    behind, found = _fill(out, rest, blocks, self._goal(stream.tell(), done))
+                    done += out.seek(0, SEEK_END)
+                    out.seek(0)
+                    marked = number and out.read(3) == _BYTE_ORDER_MARK
+                # Of lines that end in two ways the reader of a file complains; the reader of a piece may see one.
+                if self.broken.is_set() or marked or (found and line_end and found != line_end):
+                    raise _WholeError
+                yield piece
+                if behind is None:
+                    return
+                rest, line_end = behind, found or line_end
+
+    def _goal(self, at: int, done: int) -> int:
+        """The size of the next piece, when `done` bytes of text were in the first `at` bytes of the file. The last
+        pieces are smaller, so that all threads end at about the same time."""
+        if not done:
+            return PIECE_BYTES
+        left = done * (self.opened.path.stat().st_size - at) // at
+        return min(PIECE_BYTES, max(left // (2 * self.threads), PIECE_BYTES // 4))
 
     def _bring(self, number: int, piece: Path) -> tuple[Path, int]:
         """Brings a piece into Parquet, and says where and how many rows it has."""
@@ -228,15 +243,15 @@ def _lines(text: mmap) -> list[int]:
     return starts
 
 
-def _fill(out: BinaryIO, rest: bytes, blocks: Iterator[bytes]) -> tuple[bytes | None, bytes]:
-    """Writes a piece, which begins with `rest`, over what was there.
+def _fill(out: BinaryIO, rest: bytes, blocks: Iterator[bytes], goal: int) -> tuple[bytes | None, bytes]:
+    """Writes a piece of about `goal` bytes, which begins with `rest`, over what was there.
 
     Gives what lies behind its last line, or None when the text has ended, and what its lines end with, where one does.
     """
     size, returns, feeds = out.write(rest), b"\r" in rest, b"\n" in rest
     behind: bytes | None = None
     for block in blocks:
-        end = block.rfind(b"\n") + 1 if size + len(block) >= PIECE_BYTES else 0
+        end = block.rfind(b"\n") + 1 if size + len(block) >= goal else 0
         mine = block[:end] if end else block
         size += out.write(mine)
         returns, feeds = returns or b"\r" in mine, feeds or b"\n" in mine

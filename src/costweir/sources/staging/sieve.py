@@ -22,7 +22,7 @@ from costweir.sources.staging.meanings import Key
 
 #: Sifting pays while at most one row of so many is kept, and there is at most one group for so many rows.
 FEW_KEPT = 4
-FEW_GROUPS = 10
+FEW_GROUPS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,16 +112,17 @@ class Sieve:
     def _judge(self, cursor: duckdb.DuckDBPyConnection) -> None:
         """Joins the groups with their verdicts. One thread at a time asks for new ones, so that none gets two."""
         join = (
-            "CREATE OR REPLACE TEMP TABLE judged AS SELECT g.*, v.rowid AS verdict, v.passes "
+            "CREATE OR REPLACE TEMP TABLE judged AS SELECT g.* EXCLUDE ("
+            f"{self._by}), v.rowid AS verdict, v.passes "
             f"FROM groups g LEFT JOIN {self._verdicts} v ON ({self._same})"
         )
         cursor.execute(join)
         if not cursor.execute("SELECT count(*) FROM judged WHERE verdict IS NULL").fetchall()[0][0]:
             return
         with self._asking:
-            cursor.execute(join)
             cursor.execute(
-                f"CREATE OR REPLACE TEMP TABLE fresh AS SELECT DISTINCT {self._by} FROM judged WHERE verdict IS NULL"
+                f"CREATE OR REPLACE TEMP TABLE fresh AS SELECT DISTINCT {self._by} FROM groups g "
+                f"ANTI JOIN {self._verdicts} v ON ({self._same})"
             )
             # Amounts in another currency need a rate of their own, which is worked out where rows are kept.
             told = cursor.execute(
