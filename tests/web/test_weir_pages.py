@@ -8,10 +8,13 @@ import json
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import pytest
 import uvicorn
@@ -290,6 +293,17 @@ def test_the_figures_are_texts_and_never_numbers(tmp_path: Path) -> None:
     assert Decimal(told["spent"].removeprefix("$")) * 10**9 == pulse.spent
 
 
+def call(server: Any, body: Mapping[str, Any], key: str) -> int:
+    """The status of one call of the session `thread-1`."""
+    headers = {"authorization": f"Bearer {key}", "x-costweir-session": "thread-1"}
+    url = server.gateway + "/v1/chat/completions"
+    try:
+        with urlopen(Request(url, json.dumps(body).encode(), headers), timeout=20) as reply:
+            return reply.status
+    except HTTPError as error:
+        return error.code
+
+
 @pytest.mark.browser
 def test_a_call_is_on_screen_within_two_seconds_and_a_stopped_session_is_refused(
     browser: Browser, tmp_path: Path
@@ -302,18 +316,31 @@ def test_a_call_is_on_screen_within_two_seconds_and_a_stopped_session_is_refused
         page.goto(server.described["web"] + "/live")
         expect(page.get_by_text("No call yet")).to_be_visible()
         assert f"OPENAI_BASE_URL={server.gateway}/v1" in page.content()
-        assert server.post("/v1/chat/completions", body, key)[0] == 200
+        assert call(server, body, key) == 200
         page.reload()
         expect(page.locator("[data-live=state]")).to_have_text("live")
         before = page.locator("#t-feed tbody tr").count()
         began = time.monotonic()
-        assert server.post("/v1/chat/completions", body, key)[0] == 200
+        assert call(server, body, key) == 200
         expect(page.locator("#t-feed tbody tr")).to_have_count(before + 1, timeout=2_000)
         assert time.monotonic() - began < 2
         page.locator("#t-feed").hover()
-        assert server.post("/v1/chat/completions", body, key)[0] == 200
+        assert call(server, body, key) == 200
         expect(page.locator("[data-live-new]")).to_have_text("1 new")
         assert page.locator("#t-feed tbody tr").count() == before + 1, "nothing moves under the pointer"
         page.mouse.move(0, 0)
         expect(page.locator("#t-feed tbody tr")).to_have_count(before + 2)
+        page.goto(server.described["web"] + "/live/sessions/thread-1?customer=acme&stop=1")
+        page.get_by_role("button", name="Stop session").click()
+        stopped = time.monotonic()
+        expect(page.get_by_text("Session stopped.")).to_be_visible()
+        assert call(server, body, key) != 200
+        assert time.monotonic() - stopped < 2, "the page comes back once the gateway knows"
+        page.goto(server.described["web"] + "/live/calls?show=blocked")
+        page.locator("#t-calls a").first.click()
+        expect(page.get_by_role("heading", level=1)).to_be_visible()
+        page.goto(server.described["web"] + "/live/sessions/thread-1?customer=acme")
+        page.get_by_role("button", name="Let it go on").click()
+        expect(page.get_by_text("The session goes on.")).to_be_visible()
+        assert call(server, body, key) == 200
         assert complaints == []

@@ -115,7 +115,7 @@ class Office(Protocol):
         ...
 
     def ledger(self) -> LedgerReader:
-        """The gateway's ledger, for reading. Raises NotFound before its first start, Unreachable where it is no file."""
+        """The gateway's ledger, for reading. Raises NotFound before the first start, and Unreachable for no file."""
         ...
 
     def settings(self) -> Mapping[str, object]:

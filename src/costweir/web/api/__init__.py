@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Protocol
 
 from starlette.concurrency import run_in_threadpool
@@ -11,7 +12,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from costweir.errors import Error
+from costweir.errors import Error, Unreachable
+from costweir.guard.ledgers.live import Live
 from costweir.web.api.finance import FINANCE
 from costweir.web.api.meaning import MEANING
 from costweir.web.api.metrics import exposition
@@ -19,6 +21,7 @@ from costweir.web.api.openapi import document
 from costweir.web.api.reading import READING, parse_request
 from costweir.web.api.routes import routes
 from costweir.web.api.table import Call, Operation
+from costweir.web.api.weir import WEIR, streamed
 from costweir.web.api.writing import WRITING
 from costweir.web.desk import Desk
 from costweir.web.office import Office
@@ -73,7 +76,14 @@ def api_routes(
             return problem(error)
         return PlainTextResponse(text, media_type="text/plain; version=0.0.4")
 
+    @cache
+    def live() -> Live:
+        if office is None:
+            raise Unreachable("This server has no gateway.", hint="Ask the main server.")
+        return Live(office.ledger())
+
     return [
+        streamed(live),
         *routes((*OPERATIONS, *_internal(writes)), desk, office),
         Route("/health", health),
         Route("/ready", readiness),
@@ -111,6 +121,6 @@ _OPENAPI = (
               bound="all"),
 )  # fmt: skip
 #: Every operation that others may call.
-OPERATIONS = (*_OPENAPI, *READING, *WRITING, *MEANING, *FINANCE)
+OPERATIONS = (*_OPENAPI, *READING, *WRITING, *MEANING, *FINANCE, *WEIR)
 
 __all__ = ["Readiness", "Writes", "api_routes", "exposition", "openapi_document", "parse_request", "problem"]

@@ -43,6 +43,15 @@ class TokenWish(Section):
     """How long it lives: a number with `m`, `h` or `d`; empty means until it is revoked."""
 
 
+class StopWish(Section):
+    """The session to stop."""
+
+    customer: Identifier | None = None
+    """Whose session it is; empty where calls name no customer."""
+    reason: str = Field(default="", max_length=200)
+    """Why, for whoever looks at it."""
+
+
 #: A slot of a meaning: a word, or nothing.
 _WORD = r"^[a-z0-9][a-z0-9_.-]{0,39}$"
 Word = Annotated[str, StringConstraints(pattern=_WORD)]
@@ -151,6 +160,7 @@ BODIES: Mapping[str, type[Section]] = {
     "Plan": Plan,
     "Budget": Budget,
     "TokenWish": TokenWish,
+    "StopWish": StopWish,
     "MappingWish": MappingWish,
     "PreviewWish": PreviewWish,
     "Apply": Apply,

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from costweir.errors import Error, NotFound
@@ -26,23 +23,12 @@ from costweir.web.pages.weir import rows, words
 from costweir.web.pages.weir.calls import address
 from costweir.web.pages.weir.sessions import caps_of, stops_of
 from costweir.web.pages.weir.sessions import table as session_table
+from costweir.web.stream import Feeds, respond
 
 #: Rows of the feed, of the sessions, and of the limits.
 FED, TOP, NEAR = 15, 5, 6
-#: How often the feed says what is new, and how soon it sees that the server stops.
-_TICK_SECONDS, _LOOK_SECONDS = 1.0, 0.25
 #: A limit is near from here on.
 _NEAR_PERCENT = 50
-#: Feeds at once; a browser that finds none free tries again.
-MOST_FEEDS = 40
-_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-
-
-@dataclass(slots=True)
-class Feeds:
-    """How many pages listen."""
-
-    count: int = 0
 
 
 def routes(kit: Kit) -> list[BaseRoute]:
@@ -51,7 +37,7 @@ def routes(kit: Kit) -> list[BaseRoute]:
 
     async def stream(request: Request) -> Response:
         try:
-            return await _stream(kit, request, feeds)
+            return await respond(kit.live, request, feeds, news=_news)
         except Error as error:
             return await run_in_threadpool(kit.failure, request, error)
 
@@ -140,43 +126,7 @@ def _percent(row: Balance) -> int:
     return (row.settled + row.debt + row.held) * 100 // (row.limit or 1)
 
 
-async def _stream(kit: Kit, request: Request, feeds: Feeds) -> Response:
-    """Server-sent events: once a second what is new. The cursor is `?after=`, or where the browser was cut off."""
-    live = await run_in_threadpool(kit.live)
-    told = request.headers.get("last-event-id") or request.query_params.get("after", "")
-    cursor = Cursor.read(told) or await run_in_threadpool(live.cursor)
-    if feeds.count >= MOST_FEEDS:
-        return Response("Too many pages listen; this one tries again.\n", 503, {"Retry-After": "10"})
-    return StreamingResponse(
-        _events(live, request, feeds, cursor=cursor), media_type="text/event-stream", headers=_HEADERS
-    )
-
-
-async def _events(live: Live, request: Request, feeds: Feeds, *, cursor: Cursor) -> AsyncIterator[str]:
-    feeds.count += 1
-    try:
-        yield "retry: 2000\n\n"
-        while not _stopping(request):
-            try:
-                cursor, text = await run_in_threadpool(_tick, live, cursor)
-            except Error:
-                return
-            yield text
-            for _ in range(int(_TICK_SECONDS / _LOOK_SECONDS)):
-                await asyncio.sleep(_LOOK_SECONDS)
-                if _stopping(request):
-                    return
-    finally:
-        feeds.count -= 1
-
-
-def _stopping(request: Request) -> bool:
-    """Whether the server wants to end, which an open stream would hold up."""
-    stopping = getattr(request.app.state, "stopping", None)
-    return bool(stopping and stopping())
-
-
-def _tick(live: Live, cursor: Cursor) -> tuple[Cursor, str]:
+def _news(live: Live, cursor: Cursor) -> tuple[Cursor, Mapping[str, object]]:
     at = datetime.now(UTC)
     ended, refused, reached = live.feed(cursor, FED)
     news: dict[str, object] = {"figures": figures(live.pulse(at))}
@@ -184,8 +134,7 @@ def _tick(live: Live, cursor: Cursor) -> tuple[Cursor, str]:
         news["calls"] = [_sent(rows.CALLS, rows.call(row, at)) for row in ended]
     if refused:
         news["blocked"] = [_sent(rows.BLOCKED, rows.blocked(row, at)) for row in refused]
-    text = json.dumps(news, ensure_ascii=False, separators=(",", ":"))
-    return reached, f"id: {reached.text}\ndata: {text}\n\n"
+    return reached, news
 
 
 def _sent(columns: Sequence[Column], row: Row) -> list[dict[str, str]]:
