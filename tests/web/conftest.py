@@ -25,7 +25,7 @@ from costweir.web.app import create_app
 def serving(desk: FakeDesk, book: Callable[[], Book] = Book.load) -> Iterator[str]:
     """The app over `desk` behind a real server; gives its address."""
     config = uvicorn.Config(
-        create_app(desk, book=book, office=desk.office),
+        create_app(desk, book=book, office=desk.office, ledger=desk.office.ledger),
         port=0,
         log_level="critical",
         lifespan="off",

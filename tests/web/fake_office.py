@@ -10,6 +10,8 @@ from typing import TypeVar
 
 from costweir.app.budgets import Budgets
 from costweir.control import Control, Customer, Plan
+from costweir.errors import NotFound
+from costweir.guard.ledgers.reader import LedgerReader
 from costweir.queries.charge_pages import ChargesPage, ChargesRequest
 
 Result = TypeVar("Result")
@@ -64,7 +66,8 @@ class FakeOffice:
         self, customers: Sequence[tuple[str, str, str]], plans: Mapping[str, tuple[str, str, str]]
     ) -> None:
         self._folder = TemporaryDirectory()
-        self.ledger: Path | None = None
+        self.ledger_file: Path | None = None
+        self._reader: LedgerReader | None = None
         self.control = Control.open(Path(self._folder.name) / "control.db")
         with self.control.transaction():
             for name, (title, price, budget) in plans.items():
@@ -74,7 +77,7 @@ class FakeOffice:
 
     @property
     def budgets(self) -> Budgets:
-        return Budgets(self.control, self.ledger, patience=0.2)
+        return Budgets(self.control, self.ledger_file, patience=0.2)
 
     @property
     def connecting(self) -> NothingConnects:
@@ -84,7 +87,16 @@ class FakeOffice:
     def mappings(self) -> NoMappings:
         return NoMappings()
 
+    def ledger(self) -> LedgerReader:
+        if self._reader is None:
+            if self.ledger_file is None:
+                raise NotFound("There is no ledger yet.", hint="Start the gateway.")
+            self._reader = LedgerReader(self.ledger_file)
+        return self._reader
+
     def close(self) -> None:
+        if self._reader is not None:
+            self._reader.close()
         self.control.close()
         self._folder.cleanup()
 

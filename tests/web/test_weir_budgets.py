@@ -18,10 +18,8 @@ from starlette.testclient import TestClient
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from costweir.control import Budget
-from costweir.errors import NotFound
 from costweir.guard import Start, open_ledger
 from costweir.guard.ledger import Ask, Candidate, Hold, Settlement, Subject, Terms
-from costweir.guard.ledgers.reader import LedgerReader
 from costweir.web.access import Caller, Role
 from costweir.web.app import create_app
 
@@ -44,7 +42,7 @@ def _ask(name: str, customer: str, dollars: int) -> Ask:
     return Ask(name, Subject(customer=customer, key="key_1"), (candidate,))
 
 
-async def _call(path: Path, terms: Terms, revision: int) -> None:
+async def spend(path: Path, terms: Terms, revision: int) -> None:
     """Acme spends $0.80 and holds $0.10 of its dollar; Globex spends $0.30."""
     ledger = open_ledger("sqlite:ledger.db", folder=path, start=Start(terms=terms, revision=revision))
     for name, customer, tenths in (("req_1", "acme", 4), ("req_2", "acme", 4), ("req_3", "globex", 3)):
@@ -80,21 +78,19 @@ def desk(tmp_path: Path) -> Iterator[FakeDesk]:
         entry = Budget(str(row["id"]), {key: value for key, value in row.items() if key != "id"})
         made.office.edit(lambda control, entry=entry: control.edits.put(entry, by="test"))
     terms = Terms(budgets=[{**row, "id": row["id"]} for row in BUDGETS])
-    asyncio.run(_call(tmp_path, terms, made.office.control.stops.revision))
-    made.office.ledger = tmp_path / "ledger.db"
+    asyncio.run(spend(tmp_path, terms, made.office.control.stops.revision))
+    made.office.ledger_file = tmp_path / "ledger.db"
     yield made
     made.office.close()
 
 
 @pytest.fixture
-def site(desk: FakeDesk) -> Iterator[TestClient]:
+def site(desk: FakeDesk) -> TestClient:
     """A browser on this machine."""
-    assert desk.office.ledger is not None
-    with LedgerReader(desk.office.ledger) as reader:
-        yield TestClient(
-            create_app(desk, office=desk.office, ledger=lambda: reader), base_url="http://127.0.0.1",
-            client=("127.0.0.1", 5), headers={"sec-fetch-site": "same-origin"}, follow_redirects=False,
-        )  # fmt: skip
+    return TestClient(
+        create_app(desk, office=desk.office, ledger=desk.office.ledger), base_url="http://127.0.0.1",
+        client=("127.0.0.1", 5), headers={"sec-fetch-site": "same-origin"}, follow_redirects=False,
+    )  # fmt: skip
 
 
 def _hidden(text: str, name: str) -> str:
@@ -291,21 +287,19 @@ def test_a_forged_form_changes_nothing(site: TestClient, desk: FakeDesk) -> None
 def test_a_viewer_reads_finance_sets_budgets_and_an_admin_stops_calls(
     desk: FakeDesk, scope: Role, may_set: bool, may_stop: bool
 ) -> None:
-    assert desk.office.ledger is not None
-    with LedgerReader(desk.office.ledger) as reader:
-        app = create_app(desk, office=desk.office, ledger=lambda: reader)
-        site = TestClient(
-            _As(app, scope), base_url="http://127.0.0.1", client=("10.0.0.9", 5),
-            headers={"sec-fetch-site": "same-origin"}, follow_redirects=False,
-        )  # fmt: skip
-        shown = site.get(PATH)
-        assert shown.status_code == 200
-        assert "acme-day" in shown.text
-        assert ("Add a budget" in shown.text, "Stop calls" in shown.text) == (may_set, may_stop)
-        assert (_send(site, id="small").status_code == 200) == may_set
-        token = _hidden(site.get(EDIT).text, "token")
-        stopped = site.post(FREEZE, data={"token": token, "kind": "everything", "reason": "an audit"})
-        assert (stopped.status_code == 303) == may_stop
+    app = create_app(desk, office=desk.office, ledger=desk.office.ledger)
+    site = TestClient(
+        _As(app, scope), base_url="http://127.0.0.1", client=("10.0.0.9", 5),
+        headers={"sec-fetch-site": "same-origin"}, follow_redirects=False,
+    )  # fmt: skip
+    shown = site.get(PATH)
+    assert shown.status_code == 200
+    assert "acme-day" in shown.text
+    assert ("Add a budget" in shown.text, "Stop calls" in shown.text) == (may_set, may_stop)
+    assert (_send(site, id="small").status_code == 200) == may_set
+    token = _hidden(site.get(EDIT).text, "token")
+    stopped = site.post(FREEZE, data={"token": token, "kind": "everything", "reason": "an audit"})
+    assert (stopped.status_code == 303) == may_stop
     assert bool(desk.office.control.stops.listed()) == may_stop
 
 
@@ -313,7 +307,9 @@ def test_without_a_budget_there_are_three_to_begin_with() -> None:
     empty = FakeDesk(empty=True)
     for plan in empty.office.control.plans():
         empty.office.control.add(replace(plan, budget_usd="", session_usd="", session_calls=None))
-    site = TestClient(create_app(empty, office=empty.office, ledger=_nothing), base_url="http://127.0.0.1")
+    site = TestClient(
+        create_app(empty, office=empty.office, ledger=empty.office.ledger), base_url="http://127.0.0.1"
+    )
     text = site.get(PATH).text
     links = re.findall(r'href="(/live/budgets/edit\?[^"]+)"', text)
     assert len(links) == 3
@@ -321,7 +317,3 @@ def test_without_a_budget_there_are_three_to_begin_with() -> None:
         form = site.get(unescape(link)).text
         assert _hidden(form, "limit_usd"), link
     empty.office.close()
-
-
-def _nothing() -> LedgerReader:
-    raise NotFound("There is no ledger yet.", hint="Start the gateway.")
