@@ -336,6 +336,7 @@ def test_a_call_is_on_screen_within_two_seconds_and_a_stopped_session_is_refused
         expect(page.get_by_text("Session stopped.")).to_be_visible()
         assert call(server, body, key) != 200
         assert time.monotonic() - stopped < 2, "the page comes back once the gateway knows"
+        assert server.wait_for(lambda: "thread-1" in server.get("web", "/live/calls?show=blocked"), seconds=2)
         page.goto(server.described["web"] + "/live/calls?show=blocked")
         page.locator("#t-calls a").first.click()
         expect(page.get_by_role("heading", level=1)).to_be_visible()
