@@ -28,7 +28,7 @@ from costweir.errors import ConfigError, Conflict, Error, StoreLocked, UsageErro
 from costweir.queries.ask import ask
 from costweir.queries.focus import write_focus
 from costweir.queries.question import catalogue
-from costweir.queries.records import quarantined_lines, stored_months
+from costweir.queries.records import metered_months, quarantined_lines, stored_months
 from costweir.queries.request import Request
 from costweir.store.engines.duckdb import DuckDBWarehouse
 
@@ -171,16 +171,19 @@ class LocalDesk:
         return [view.to_json() for view in self.control.views()]
 
     def status(self) -> Record:
-        """`version, name, today, sample, empty, months` (oldest first)."""
+        """`version, name, today, sample, empty, metered, months` (oldest first); `metered` says that no bill is stored
+        and the months are those of calls."""
         months = stored_months(self.warehouse)
+        called = [] if months else metered_months(self.warehouse)
         return {
             "version": __version__,
             "name": self._settings.name,
             "environment": self._settings.environment,
             "today": datetime.now(UTC).date().isoformat(),
             "sample": any(month.samples for month in months),
-            "empty": not months,
-            "months": [month.period for month in months],
+            "empty": not months and not called,
+            "metered": bool(called),
+            "months": [month.period for month in months] or called,
         }
 
     def not_ready(self) -> str:

@@ -128,7 +128,7 @@ def store(bench: Bench) -> Sequence[Check]:
     except Error as error:
         return [Check("store", "fail", error.message, error.hint)]
     months = cast("list[str]", held["months"])
-    kind = " of sample data" if held.get("sample") else ""
+    kind = " of sample data" if held.get("sample") else " of calls, no bill" if held.get("metered") else ""
     return [Check("store", "ok", f"opens, {len(months)} months{kind}")]
 
 

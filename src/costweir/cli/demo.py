@@ -63,7 +63,7 @@ def _refuse_own_data(data_dir: Path) -> None:
         return
     with open_desk() as desk:
         held = desk.status()
-    if not held["empty"] and not held["sample"]:
+    if not held["empty"] and not held["sample"] and not held.get("metered"):
         raise Conflict(
             f"{data_dir} holds bills of your own.",
             hint="Give the sample world its own directory with --data-dir.",

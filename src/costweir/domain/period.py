@@ -64,6 +64,11 @@ class Period:
         if self.since is not None and self.until is not None and self.since >= self.until:
             raise ValueError(f"the period is empty: since {self.since} is not before until {self.until}")
 
+    def touches(self, month: Month) -> bool:
+        """Whether the month and the period share a day."""
+        starts_before = self.until is None or month.first < self.until
+        return starts_before and (self.since is None or month.following.first > self.since)
+
     def to_json(self) -> dict[str, str | None]:
         """`{"since": "2026-11-01", "until": "2026-11-19"}`; an open side is null."""
         return {

@@ -50,8 +50,7 @@ class Stored:
 
     def overlaps(self, period: Period) -> bool:
         """Whether the invoice month and the period share a day."""
-        starts_before = period.until is None or self.month.first < period.until
-        return starts_before and (period.since is None or self.month.following.first > period.since)
+        return period.touches(self.month)
 
 
 @dataclass(frozen=True, slots=True)

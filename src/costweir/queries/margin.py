@@ -13,8 +13,10 @@ from typing import cast
 from costweir.domain.charge import NO_PLAN
 from costweir.domain.money import EXACT, decimal_text, exact
 from costweir.domain.period import Month
+from costweir.queries.coverage import Coverage
 from costweir.queries.dimensions import DIMENSION_TABLE
 from costweir.queries.question import part
+from costweir.queries.records import metered_months
 from costweir.queries.result import Asked, Result, largest, mirrored_note
 from costweir.queries.rows import read_rows, row_of
 from costweir.queries.scope import Scope, measure
@@ -86,6 +88,7 @@ def _totals(sums: Iterable[_Sum], scope: Scope) -> list[str]:
 def _revenue(reader: Reader, asked: Asked) -> Iterator[tuple[dict[str, str], Decimal, Decimal]]:
     """The price of every customer's plan for every month that is in scope and stored, and the share of it that
     falls on the days asked for and over."""
+    months = _months(reader, asked)
     wanted = {name: set(values) for name, (_, values) in asked.selection.filter.values.items()}
     for row in reader.query(part("subscriptions")).rows:
         customer, plan, since, until, price = cast(
@@ -93,13 +96,21 @@ def _revenue(reader: Reader, asked: Asked) -> Iterator[tuple[dict[str, str], Dec
         )
         if price is None:
             continue
-        for month in _months(asked):
+        for month in months:
             known = {"customer": customer, "plan": plan or NO_PLAN, "month": str(month)}
             active = (since is None or since < month.following.first) and (
                 until is None or until > month.first
             )
             if active and all(known[name] in values for name, values in wanted.items()):
                 yield known, price, exact(EXACT.divide(price * _days(asked, month), month.days))
+
+
+def _billed(coverage: Coverage) -> set[Month]:
+    return {load.month for load in coverage.loads if load.overlaps(coverage.period)}
+
+
+def _metered(reader: Reader, coverage: Coverage) -> set[Month]:
+    return {month for month in map(Month.parse, metered_months(reader)) if coverage.period.touches(month)}
 
 
 def _days(asked: Asked, month: Month) -> int:
@@ -110,9 +121,10 @@ def _days(asked: Asked, month: Month) -> int:
     return max(0, (last - first).days)
 
 
-def _months(asked: Asked) -> list[Month]:
-    period = asked.coverage.period
-    stored = sorted({load.month for load in asked.coverage.loads if load.overlaps(period)})
+def _months(reader: Reader, asked: Asked) -> list[Month]:
+    """From the first to the last that is stored in scope: of invoices, or of calls where these are asked for."""
+    metered = asked.selection.basis == "metered"
+    stored = sorted(_metered(reader, asked.coverage) if metered else _billed(asked.coverage))
     months: list[Month] = []
     while stored and (not months or months[-1] < stored[-1]):
         months.append(months[-1].following if months else stored[0])

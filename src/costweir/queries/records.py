@@ -32,6 +32,11 @@ def stored_months(reader: Reader) -> list[StoredMonth]:
     return [StoredMonth(str(period), int(number(loads)), int(number(some))) for period, loads, some in rows]
 
 
+def metered_months(reader: Reader) -> list[str]:
+    """Every calendar month (`YYYY-MM`) that has a metered call, oldest first; one pass over the longest table."""
+    return [str(month) for (month,) in reader.query(part("metered_months")).rows]
+
+
 def stored_slot(reader: Reader, slot: Slot) -> Mapping[str, Value] | None:
     """What the load of a slot says, by column of `loads`: its hashes, days, source, rows and total. Nothing when
     the slot was never loaded."""

@@ -53,5 +53,6 @@ class Desk(Protocol):
         ...
 
     def status(self) -> Record:
-        """`version, today, sample (bool), empty (bool), months (list, oldest first)`."""
+        """`version, today, sample (bool), empty (bool), metered (bool), months (list, oldest first)`. Metered means
+        that no bill is stored and the months are those of calls."""
         ...

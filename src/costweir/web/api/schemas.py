@@ -203,8 +203,8 @@ SCHEMAS: Mapping[str, Schema] = {
     "OpenApi": record({"openapi": TEXT, "info": _ANY_OBJECT, "paths": _ANY_OBJECT}),
     "Status": record({
         "schema": _schema("status"), "version": TEXT, "today": DAY, "sample": TRUTH, "empty": TRUTH,
-        "months": {"type": "array", "items": TEXT},
-    }),
+        "metered": TRUTH, "months": {"type": "array", "items": TEXT},
+    }, optional=("metered",)),
     "Question": _QUESTION,
     "Questions": _list("questions", "Question", NEXT),
     "Answer": _ANSWER,

@@ -27,7 +27,7 @@ from costweir.web.pages.marks import Subject, read_marks
 from costweir.web.pages.overview_head import Tile
 from costweir.web.pages.period import choices, read_days
 from costweir.web.pages.series import Buckets, Meaning, Stack, buckets, provisional, stack
-from costweir.web.pages.shell import Frame, Kit, Now, complete_days, json_link, provisional_from, read_sources
+from costweir.web.pages.shell import Frame, Kit, Now, complete_days, json_link, provisional_from, sources_for
 from costweir.web.pages.table import Cell, Column, Row, Table, with_bars
 from costweir.web.pages.view import Days, View, explore_link, like_days
 
@@ -46,7 +46,7 @@ def build(kit: Kit, request: Request) -> Response:
     if now.empty:
         return kit.page(request, frame, now=now, context={"empty": True, "heading": title})
     days = read_days(kit, request, now)
-    sources = read_sources(kit, now.today)
+    sources = sources_for(kit, now, metered=now.metered)
     compared = complete_days(days, sources)
     found = _ask(kit, name, days, like_days(compared or days))
     models = found.need("models")
@@ -67,7 +67,8 @@ def build(kit: Kit, request: Request) -> Response:
     context = {
         "empty": False, "heading": title, "known": known is not None,
         "edit": _edit_link(name, known), "plan": limits.plans.get(plan, plan), "answer": models,
-        "tiles": _tiles(found, limit, _delta(found, days, compared, now=now)), "sources": sources,
+        "tiles": _tiles(found, limit, _delta(found, days, compared, now=now)),
+        "sources": () if now.metered else sources,
         "json_link": json_link(_spend(name, days, "model")),
         "gauge": gauge(title, total, limit, currency=models.currency) if limit else None,
         "chart": chart, "keys": _keys(stacked), "hatched": any(one.provisional for one in stacked.series),
@@ -125,7 +126,7 @@ def _stack(name: str, days: Days, found: Answers, *, ends: tuple[date, date]) ->
 def _delta(found: Answers, days: Days, compared: Days | None, *, now: Now) -> str:
     """The change of the complete days against like days, with both named where these are not all."""
     if compared is None:
-        return "Not compared: no day has been delivered by all sources"
+        return f"Not compared: {'no day of it is over' if now.metered else 'no day has been delivered by all sources'}"
     before, after = found.need("before"), through(found.need("per_day"), compared.last)
     base = like_days(compared)
     words = fmt.days(base.first, base.last, today=now.today)

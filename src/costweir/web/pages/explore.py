@@ -15,6 +15,7 @@ from starlette.routing import BaseRoute, Route
 from costweir.domain.answer import Answer
 from costweir.domain.charge import UNTAGGED
 from costweir.insights.breakdown import Breakdown, fold, largest, pick
+from costweir.queries.dimensions import DIMENSION_TABLE
 from costweir.queries.request import Request as Question
 from costweir.web import charts
 from costweir.web import format as fmt
@@ -32,19 +33,24 @@ from costweir.web.pages.shell import (
     last_day,
     month_days,
     provisional_from,
-    read_sources,
+    sources_for,
 )
 from costweir.web.pages.table import Table
 from costweir.web.pages.view import BASES, MARKS, MOST_ROWS, PER, TIME, Days, View, like_days, read_view
 
 #: Members that are asked for at most; the rest arrives as the answer's own `other`.
 MOST = 10_000
-#: The question behind the table; it has the cost of spend, and tokens and unit price beside it.
+#: The question behind the table; it has the cost of spend, and tokens and unit price beside it. A call has no lines by
+#: token class, so that calls have no unit price and spend itself is asked.
 TABLE = "unit_cost"
+SPEND = "spend"
+METERED = "metered"
 #: Series that have a name and a colour in the chart.
 NAMED = 6
 #: Groupings that are offered first.
 FIRST = ("provider", "model", "customer", "token_class", "feature", "project", "plan", "service")
+#: The same for calls, which bills do not know one by one.
+FIRST_OF_CALLS = ("model", "customer", "session", "key", "plan", "feature", "project", "provider")
 LABELS = {"token_class": "token class", "usage_type": "usage type", "sub_account": "sub-account"}
 
 
@@ -58,13 +64,23 @@ def routes(kit: Kit) -> list[BaseRoute]:
 
 
 @dataclass(frozen=True, slots=True)
+class Known:
+    """What a view can rest on: calls that were `metered` or lines of bills, what says which days are whole, and what
+    there is to split by."""
+
+    metered: bool
+    sources: tuple[Source, ...]
+    dimensions: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Asked:
     """The view with everything that was answered for it. `compared` are its complete days; only these are compared
     with `days_before`. `like` answers them where they are not all. `parts` are the rows of the page, `few` the series
     of the chart."""
 
     view: View
-    sources: tuple[Source, ...]
+    known: Known
     compared: Days
     days_before: Days
     now: Answer
@@ -79,20 +95,24 @@ class Asked:
 def build(kit: Kit, request: Request) -> Response:
     """Answers the view in the URL; adding a filter by form redirects to the address that has it."""
     now = kit.now()
-    dimensions = _dimensions(kit)
+    wanted = request.query_params.get("basis", "")
+    metered = wanted == METERED or (not wanted and now.metered)
+    dimensions = _dimensions(kit, metered=metered)
     last = last_day(kit, now)
     default = month_days(now, "", last=last)
-    view = read_view(request.query_params.multi_items(), default=default, dimensions=dimensions)
+    view = read_view(
+        request.query_params.multi_items(), default=default, dimensions=dimensions, bases=(*BASES, METERED)
+    )
     added = _added(view)
     if added:
         return RedirectResponse(added.url(), 303)
     if now.empty:
         frame = Frame("explore.html", "Explore", "explore", (("Explore", ""),))
         return kit.page(request, frame, now=now, context={"empty": True})
-    asked = _ask(kit, view, read_sources(kit, now.today))
+    asked = _ask(kit, view, Known(metered, sources_for(kit, now, metered=metered), dimensions))
     title = _title(asked)
     if not asked.now.rows:
-        return _nothing(kit, request, asked, now=now, dimensions=dimensions)
+        return _nothing(kit, request, asked, now=now)
     name = f"spend-by-{view.by}-{view.days.first}-to-{view.days.last}"
     if request.url.path.endswith(".csv"):
         return kit.export(_whole_table(asked, now), kind="csv", name=name, now=now)
@@ -103,7 +123,7 @@ def build(kit: Kit, request: Request) -> Response:
         "empty": False,
         "nothing": None,
         **shown.context,
-        **_frame_context(kit, asked, now, dimensions),
+        **_frame_context(asked, now),
     }
     frame = Frame("explore.html", title, "explore", _crumbs(asked), charts=True)
     return kit.page(request, frame, now=now, context=context)
@@ -125,7 +145,7 @@ class Drawn:
 
 def _draw(kit: Kit, request: Request, asked: Asked, *, now: Now) -> Drawn:
     """The series over time: the chart names six members, the table as many as the view wants."""
-    view, found, known = asked.view, kit.ask(_by_time(asked)), asked.sources
+    view, found, known = asked.view, kit.ask(_by_time(asked)), asked.known.sources
     time = buckets(view.days, view.per, today=now.today)
     meaning = replace(_meaning(asked), provisional=provisional(time, provisional_from(known, now.today)))
     members, whole = found.need("members"), found.need("whole")
@@ -153,7 +173,6 @@ def _draw(kit: Kit, request: Request, asked: Asked, *, now: Now) -> Drawn:
         "table": table,
         "hatched": view.mark != "lines" and any(one.provisional for one in stacked.series),
         "problems": found.problems,
-        "sources": known,
     }
     return Drawn(table, context)
 
@@ -166,10 +185,13 @@ def _keys(asked: Asked, stacked: Stack) -> list[tuple[str, str, str]]:
     return [(one.label, one.token, one.href) for one in stacked.series]
 
 
-def _dimensions(kit: Kit) -> tuple[str, ...]:
-    table = next(question for question in kit.desk.questions() if question["id"] == TABLE)
+def _dimensions(kit: Kit, *, metered: bool) -> tuple[str, ...]:
+    wanted, first = (SPEND, FIRST_OF_CALLS) if metered else (TABLE, FIRST)
+    table = next(question for question in kit.desk.questions() if question["id"] == wanted)
     known = cast("list[str]", table["dimensions"])
-    return (*(name for name in FIRST if name in known), *(name for name in known if name not in FIRST))
+    if metered:
+        known = [name for name in known if DIMENSION_TABLE[name].calls]
+    return (*(name for name in first if name in known), *(name for name in known if name not in first))
 
 
 def _added(view: View) -> View | None:
@@ -183,21 +205,23 @@ def _added(view: View) -> View | None:
     return replace(view, where={**view.where, dimension: (*kept, value)}, unknown=unknown)
 
 
-def _question(view: View, days: Days, by: tuple[str, ...], *, question: str = "spend") -> Question:
-    limit = MOST if question == TABLE else None
-    return Question(
-        question, by=by, where=view.where, since=days.first, until=days.until, basis=view.basis, limit=limit
-    )
+def _question(view: View, days: Days, by: tuple[str, ...]) -> Question:
+    return Question(SPEND, by=by, where=view.where, since=days.first, until=days.until, basis=view.basis)
 
 
-def _ask(kit: Kit, view: View, sources: tuple[Source, ...]) -> Asked:
-    compared = complete_days(view.days, sources)
+def _listed(view: View, days: Days, known: Known) -> Question:
+    question = SPEND if known.metered else TABLE
+    return replace(_question(view, days, (view.by,)), question=question, limit=MOST)
+
+
+def _ask(kit: Kit, view: View, known: Known) -> Asked:
+    compared = complete_days(view.days, known.sources)
     before_days = like_days(compared or view.days, weeks=view.per == "week")
-    wanted = {"now": _question(view, view.days, (view.by,), question=TABLE)}
+    wanted = {"now": _listed(view, view.days, known)}
     if view.vs != "none" and compared is not None:
-        wanted["before"] = _question(view, before_days, (view.by,), question=TABLE)
+        wanted["before"] = _listed(view, before_days, known)
         if compared != view.days:
-            wanted["like"] = _question(view, compared, (view.by,), question=TABLE)
+            wanted["like"] = _listed(view, compared, known)
     found = kit.ask(wanted)
     answer = found.need("now")
     names: dict[str, str] = {}
@@ -210,7 +234,7 @@ def _ask(kit: Kit, view: View, sources: tuple[Source, ...]) -> Asked:
     members = largest(answer, view.by)
     part = span(len(members), view.page, lambda number: replace(view, page=number).url(), size=view.rows)
     asked = Asked(
-        view, sources, compared or view.days, before_days, answer, like, before, few, few, part, names
+        view, known, compared or view.days, before_days, answer, like, before, few, few, part, names
     )
     if view.sort:
         whole = replace(asked, parts=pick(answer, view.by, members))
@@ -244,7 +268,8 @@ def _meaning(asked: Asked) -> Meaning:
     tokens = charts.tokens(view.by, [name for name, _ in asked.few.named])
     if parts.untagged is not None:
         tokens[UNTAGGED] = UNTAGGED
-    links = {name: view.only(view.by, name).url() for name in (*members, UNTAGGED)}
+    offered = asked.known.dimensions
+    links = {name: view.only(view.by, name, known=offered).url() for name in (*members, UNTAGGED)}
     return Meaning(view.by, tokens, asked.names, links, {}, _other(parts, view.by))
 
 
@@ -306,8 +331,8 @@ def _finding(asked: Asked, totals: tuple[Decimal, ...], labels: tuple[str, ...])
     return f"{_title(asked)} per {asked.view.per}. {first}{peak}The table below has every value."
 
 
-def _frame_context(kit: Kit, asked: Asked, now: Now, dimensions: tuple[str, ...]) -> dict[str, object]:
-    view, answer = replace(asked.view, page=1), asked.now
+def _frame_context(asked: Asked, now: Now) -> dict[str, object]:
+    view, answer, known = replace(asked.view, page=1), asked.now, asked.known
     total = Decimal(answer.total)
     now_text, like_text, before_text = _base(asked, now)
     delta = None
@@ -315,23 +340,23 @@ def _frame_context(kit: Kit, asked: Asked, now: Now, dimensions: tuple[str, ...]
         after = Decimal((asked.like or answer).total)
         delta = fmt.delta(after, Decimal(asked.before.total), base=before_text, currency=answer.currency)
     query = view.url("").lstrip("/")
-    choices = [name for name in dimensions if name not in TIME]
+    choices = [name for name in known.dimensions if name not in TIME]
     return {
         "heading": _title(asked), "view": view, "answer": answer, "delta": delta,
         "total": fmt.money(total, answer.currency), "range": now_text, "base": before_text,
         "compared": f"{like_text}: " if asked.like else "",
-        "uncompared": f"nothing loaded for {before_text}"
-        if complete_days(view.days, asked.sources)
-        else "not compared, because no day of it has been delivered by all sources",
+        "uncompared": _uncompared(asked, before_text),
+        "metered": known.metered,
+        "sources": () if known.metered else known.sources,
         "chips": _filters(asked),
         "span": asked.span,
-        "json_link": json_link(_question(view, view.days, (view.by,), question=TABLE)),
+        "json_link": json_link(_listed(view, view.days, known)),
         "groups": [
             (_label(name), replace(view, by=name, sort="").url(), name == view.by) for name in choices
         ],
         "pers": [(name, replace(view, per=name).url(), name == view.per) for name in PER],
         "marks": [(name, replace(view, mark=name).url(), name == view.mark) for name in MARKS],
-        "bases": [(name, replace(view, basis=name).url(), name == answer.basis) for name in BASES],
+        "bases": [(name, _on(view, name).url(), name == answer.basis) for name in _bases(now, known)],
         "compare": {name: replace(view, vs=name).url() for name in ("prev", "none")},
         "ranges": _ranges(view, now), "dimensions": [(name, _label(name)) for name in choices],
         "here": asked.view.url(),
@@ -342,6 +367,30 @@ def _frame_context(kit: Kit, asked: Asked, now: Now, dimensions: tuple[str, ...]
         "more": replace(view, rows=MOST_ROWS).url() if view.rows < MOST_ROWS and asked.parts.others else "",
         "fewer": replace(view, rows=6).url() if view.rows > 6 else "",
     }  # fmt: skip
+
+
+def _uncompared(asked: Asked, before: str) -> str:
+    """Why there is no comparison."""
+    whole = complete_days(asked.view.days, asked.known.sources)
+    if asked.known.metered:
+        return f"no call in {before}" if whole else "not compared, because no day of it is over"
+    if whole:
+        return f"nothing loaded for {before}"
+    return "not compared, because no day of it has been delivered by all sources"
+
+
+def _bases(now: Now, known: Known) -> tuple[str, ...]:
+    """Without a bill there is what was metered and nothing to list or contract."""
+    if now.metered:
+        return (METERED, "billed")
+    return (*BASES, METERED) if known.metered else BASES
+
+
+def _on(view: View, basis: str) -> View:
+    """The view on another basis, by provider where that does not know its dimension."""
+    dimension = DIMENSION_TABLE[view.by]
+    by = view.by if (dimension.calls if basis == METERED else dimension.charges) else "provider"
+    return replace(view, basis=basis, by=by)
 
 
 def _sorter(view: View) -> Callable[[str], str]:
@@ -367,7 +416,7 @@ def _ranges(view: View, now: Now) -> list[tuple[str, str, bool]]:
     ]
 
 
-def _nothing(kit: Kit, request: Request, asked: Asked, *, now: Now, dimensions: tuple[str, ...]) -> Response:
+def _nothing(kit: Kit, request: Request, asked: Asked, *, now: Now) -> Response:
     """No rows: finds the filter that removed the most, by asking again without each."""
     view = asked.view
     without = {name: _question(view.without(name), view.days, ()) for name in list(view.where)[:6]}
@@ -383,6 +432,6 @@ def _nothing(kit: Kit, request: Request, asked: Asked, *, now: Now, dimensions: 
         "amount": fmt.money(most, asked.now.currency),
         "drop": view.without(worst).url() if worst else "",
     }
-    context = {"empty": False, "nothing": nothing, **_frame_context(kit, asked, now, dimensions)}
+    context = {"empty": False, "nothing": nothing, **_frame_context(asked, now)}
     frame = Frame("explore.html", _title(asked), "explore", _crumbs(asked))
     return kit.page(request, frame, now=now, context=context)

@@ -28,6 +28,11 @@ class Part:
     sort: str
     like: Answer | None = None
 
+    @property
+    def metered(self) -> bool:
+        """Whether the answer is of calls: they are counted, and have no price of a thousand tokens."""
+        return self.answer.basis == "metered"
+
 
 @dataclass(frozen=True, slots=True)
 class _Line:
@@ -37,6 +42,7 @@ class _Line:
     before: Decimal
     like: Decimal
     unit: str = ""
+    calls: Decimal = ZERO
 
 
 def explore_table(
@@ -76,10 +82,11 @@ def _lines(part: Part, before: Answer | None) -> list[_Line]:
     was = by_member(before, part.meaning.dimension) if before else {}
     same = by_member(part.like, part.meaning.dimension) if part.like else None
     units = {str(row.get(part.meaning.dimension)): row.get("cost_per_1k_tokens") for row in part.answer.rows}
+    calls = by_member(part.answer, part.meaning.dimension, field="lines") if part.metered else {}
     lines = [
         _Line(
             name, amount, tokens.get(name, ZERO), was.get(name, ZERO),
-            amount if same is None else same.get(name, ZERO), str(units.get(name) or ""),
+            amount if same is None else same.get(name, ZERO), str(units.get(name) or ""), calls.get(name, ZERO),
         )
         for name, amount in part.parts.named
     ]  # fmt: skip
@@ -92,12 +99,14 @@ def _lines(part: Part, before: Answer | None) -> list[_Line]:
         if part.like is not None and same is not None:
             other_like = besides(same, shown)
             other_like += Decimal(part.like.other)
-        lines.append(_Line("", part.parts.other, other_tokens, other_before, other_like))
+        other_calls = besides(calls, shown)
+        lines.append(_Line("", part.parts.other, other_tokens, other_before, other_like, calls=other_calls))
     if part.parts.untagged is not None or UNTAGGED in was:
         amount = part.parts.untagged or ZERO
         unit = str(units.get(UNTAGGED) or "")
         like = amount if same is None else same.get(UNTAGGED, ZERO)
-        lines.append(_Line(UNTAGGED, amount, tokens.get(UNTAGGED, ZERO), was.get(UNTAGGED, ZERO), like, unit))
+        rest = (tokens.get(UNTAGGED, ZERO), was.get(UNTAGGED, ZERO), like, unit, calls.get(UNTAGGED, ZERO))
+        lines.append(_Line(UNTAGGED, amount, *rest))
     return lines
 
 
@@ -110,7 +119,8 @@ def _columns(part: Part, base: tuple[str, str, str], *, compared: bool) -> tuple
         Column("Share", "share", sort="share"),
     ]
     if compared and part.like is not None:
-        hint = "The days that all sources have delivered; these are compared"
+        which = "are over" if part.metered else "all sources have delivered"
+        hint = f"The days that {which}; these are compared"
         columns.append(Column(base[1], f"{cost}_compared", sort="like", hint=hint))
     if compared:
         columns += [
@@ -120,7 +130,9 @@ def _columns(part: Part, base: tuple[str, str, str], *, compared: bool) -> tuple
         ]
     columns += [
         Column("Tokens", "tokens", sort="tokens"),
-        Column("Per 1K", "cost_per_1k_tokens", sort="unit", hint="Over the lines billed in tokens"),
+        Column("Calls", "calls", sort="calls")
+        if part.metered
+        else Column("Per 1K", "cost_per_1k_tokens", sort="unit", hint="Over the lines billed in tokens"),
         Column("Trend", numeric=False, wide=True),
     ]
     return tuple(columns)
@@ -147,7 +159,7 @@ def _row(line: _Line, part: Part, places: int, *, trend: Sequence[Decimal], comp
         _share(line.amount, part.parts.total),
         *_compared((line.like, line.before), money, places if compared else None, partly=bool(part.like)),
         _count(line.tokens),
-        _unit(line.unit, money),
+        _count(line.calls) if part.metered else _unit(line.unit, money),
         Cell(spark=path, dot=dot),
     ]
     return tuple(cells)
@@ -203,6 +215,6 @@ def _total(part: Part, before: Answer | None) -> Row:
         Cell("100.0%" if total else fmt.NOTHING, "100" if total else ""),
         *compared,
         _count(tokens),
-        Cell(fmt.NOTHING),
+        _count(quantity(part.answer, "lines")) if part.metered else Cell(fmt.NOTHING),
         Cell(),
     )

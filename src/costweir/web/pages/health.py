@@ -43,7 +43,7 @@ def build(kit: Kit, request: Request) -> Response:
     frame = Frame("health.html", "Data health", "settings", (("Settings", PATH), ("Data health", "")))
     asked = {name: read_page(request, name) for name in ("runs", "lines")}
     runs = kit.desk.runs(limit=asked["runs"] * SHOWN + 1)
-    if now.empty and not runs:
+    if now.unbilled and not runs:
         return kit.page(request, frame, now=now, context={"empty": True})
     found = kit.ask(
         {

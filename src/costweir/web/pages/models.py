@@ -49,20 +49,25 @@ def build(kit: Kit, request: Request) -> Response:
     if now.empty:
         return kit.page(request, frame, now=now, context={"empty": True})
     days = read_days(kit, request, now)
-    question = Question("models", by=("model",), since=days.first, until=days.until, limit=MOST)
+    asked = "sessions" if now.metered else "models"
+    question = Question(asked, by=("model",), since=days.first, until=days.until, limit=MOST)
     found = kit.ask({"models": question})
     answer = found.need("models")
     sort = request.query_params.get("sort", "")
-    rows = ordered(answer.rows, partial(_both, answer, days, sort), sort)
+    sheet = _calls if now.metered else _both
+    rows = ordered(answer.rows, partial(sheet, answer, days, sort), sort)
     title = f"Models, {fmt.days(days.first, days.last, today=now.today)}"
     menu = choices(PATH, days, now=now, sort=sort)
     shown = span(len(rows), read_page(request), menu.page_url)
     kind = request.url.path.rpartition(".")[2]
     part = rows if kind == "csv" else rows[shown.part]
-    tables = {"cost": _costs(answer, part, days, sort), "tokens": _tokens(answer, part, days, sort)}
     if kind in ("csv", "md"):
-        both = replace(_both(answer, days, sort, part), title=title)
+        both = replace(sheet(answer, days, sort, part), title=title)
         return kit.export(both, kind=kind, name=f"models-{days.first}-to-{days.last}", now=now)
+    if now.metered:
+        tables = {"cost": _calls(answer, days, sort, part)}
+    else:
+        tables = {"cost": _costs(answer, part, days, sort), "tokens": _tokens(answer, part, days, sort)}
     context = {
         "empty": False, "answer": answer, "tables": tables, "problems": found.problems, "span": shown,
         "json_link": json_link(question), **menu.context(shown.number),
@@ -109,6 +114,42 @@ def _costs(answer: Answer, wanted: Sequence[Mapping[str, Value]], days: Days, so
                 *(cells.matrix(row.get(f"{name}_cost"), money) for name, _ in _CLASSES),
                 cells.matrix(row.get("other_cost"), money),
                 cells.count(row.get("customers")),
+            )
+        )
+    rows = with_bars(rows, 2, [cells.number(row, field) for row in wanted])
+    rest = left(answer, wanted)
+    if rest:
+        others = cells.money(decimal_text(rest), money)
+        rows.append((Cell("All others", "All others"), others, *(Cell() for _ in range(len(columns) - 2))))
+    total = _total(answer, len(columns))
+    return Table("Cost by model", columns, tuple(rows), total, sorted_by=sort or "-cost")
+
+
+def _calls(answer: Answer, days: Days, sort: str, wanted: Sequence[Mapping[str, Value]]) -> Table:
+    """The same of metered calls: each is priced whole, so that there is a price of a call and none of a class."""
+    field, money = cost_field(answer), answer.currency
+    columns = (
+        Column("Model", "model", numeric=False, sort="model"),
+        Column("Cost", f"{field}_{money.lower()}", sort="cost"),
+        Column("Share as a bar", numeric=False, wide=True, silent=True),
+        Column("Share", "share", sort="share"),
+        Column("Calls", "calls", sort="calls"),
+        Column("Per call", "cost_per_call", sort="unit"),
+        Column("Tokens", "tokens", sort="tokens"),
+        Column("Input", "input_tokens", sort="input"),
+        Column("Output", "output_tokens", sort="output"),
+    )
+    rows: list[Row] = []
+    for first, row in zip(_first(wanted, days), wanted, strict=True):
+        rows.append(
+            (
+                first,
+                cells.money(row[field], money, tone="strong"),
+                Cell(bar="0%", tone=first.swatch),
+                cells.share(row.get("share")),
+                cells.count(row.get("calls")),
+                cells.money(row.get("cost_per_call"), money, places=None),
+                *(cells.count(row.get(name)) for name in ("tokens", "input_tokens", "output_tokens")),
             )
         )
     rows = with_bars(rows, 2, [cells.number(row, field) for row in wanted])

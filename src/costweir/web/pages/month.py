@@ -24,14 +24,16 @@ from costweir.web.pages.shell import (
     Source,
     complete_days,
     complete_until,
+    counted,
     month_days,
     provisional_from,
     sources_of,
 )
 from costweir.web.pages.view import Days, like_days
 
-#: What has one price: a line of the decomposition.
+#: What has one price: a line of the decomposition. A call is priced whole, so that calls are compared by model.
 PRICED = ("provider", "model", "token_class")
+PRICED_CALLS = ("provider", "model")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,11 @@ class MonthToDate:
         return self.found.need("by_day")
 
     @property
+    def metered(self) -> bool:
+        """True where no bill is stored, so that all of it is what the gateway metered."""
+        return self.now.metered
+
+    @property
     def total(self) -> Decimal:
         """Month to date."""
         return Decimal(self.spend.total)
@@ -70,7 +77,7 @@ class MonthToDate:
     @property
     def open_from(self) -> date:
         """The first day that may still change."""
-        return provisional_from(self.sources, self.now.today)
+        return provisional_from(counted(self.now) if self.metered else self.sources, self.now.today)
 
     @property
     def is_over(self) -> bool:
@@ -80,6 +87,8 @@ class MonthToDate:
     @property
     def is_open(self) -> bool:
         """True while the invoice of the month is open, so that any of its days may be restated."""
+        if self.metered:
+            return False
         return self.now.today < self.month.following.first + timedelta(days=RESTATED_DAYS)
 
     @property
@@ -104,16 +113,21 @@ def gather(kit: Kit, now: Now, month: Month | None) -> MonthToDate:
     """Asks everything about `month`, by default the month of the last day that has a charge. At most eight
     questions: the first two say which days the others are about."""
     start = ((month or Month.parse(max(now.months))).first - timedelta(days=400)).replace(day=1)
-    early = kit.ask({"daily": Question("spend", by=("day",), since=start), "sources": HEALTH})
+    asked = {"daily": Question("spend", by=("day",), since=start)}
+    early = kit.ask(asked if now.metered else {**asked, "sources": HEALTH})
     sources = sources_of(early.maybe("sources"), now.today)
+    whole = counted(now) if now.metered else sources
     daily = {date.fromisoformat(day): amount for day, amount in by_member(early.need("daily"), "day").items()}
-    days = month_days(now, str(month) if month else "", last=min(max(daily, default=now.today), now.today))
+    last = min(max(daily, default=now.today), now.today)
+    # A day without a call is known to have cost nothing; one without a charge may not have been delivered.
+    end = now.today if now.metered else last
+    days = month_days(now, str(month or (Month.of(last) if now.metered else "")), last=end)
     shown = Month.of(days.first)
-    compared = complete_days(days, sources)
+    compared = complete_days(days, whole)
     before = like_days(compared or days)
-    later = kit.ask(_questions(days, compared, before))
+    later = kit.ask(_questions(days, compared, before, PRICED_CALLS if now.metered else PRICED))
     daily = {day: amount for day, amount in daily.items() if day < shown.following.first}
-    known_until = min(complete_until(sources) or days.until, days.until)
+    known_until = min(complete_until(whole) or days.until, days.until)
     names = {str(known["id"]): str(known.get("name") or known["id"]) for known in kit.desk.customers()}
     return MonthToDate(
         now, days, before, shown, compared, Answers({**early.found, **later.found}), daily,
@@ -122,13 +136,15 @@ def gather(kit: Kit, now: Now, month: Month | None) -> MonthToDate:
     )  # fmt: skip
 
 
-def _questions(days: Days, compared: Days | None, before: Days) -> dict[str, Question]:
+def _questions(
+    days: Days, compared: Days | None, before: Days, priced: tuple[str, ...]
+) -> dict[str, Question]:
     found = {"by_day": asked(days, "provider", "model", "day"), "customers": asked(days, "customer")}
     if compared is None:
         return found
     found |= {
-        "lines": asked(compared, *PRICED),
-        "lines_before": asked(before, *PRICED),
+        "lines": asked(compared, *priced),
+        "lines_before": asked(before, *priced),
         "customers_before": asked(before, "customer"),
     }
     if compared != days:

@@ -18,6 +18,8 @@ from costweir.web.pages.month import MonthToDate
 from costweir.web.pages.table import Gauge
 from costweir.web.pages.view import explore_link
 
+#: Models that moved and have a line of their own; the others are one.
+_MOVERS = 5
 _WORDS = {
     "volume": ("Volume", "more tokens", "fewer tokens"),
     "mix": ("Mix", "dearer models and token classes", "cheaper models and token classes"),
@@ -38,6 +40,15 @@ class Driver:
     up: bool
     start: str
     width: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """One part of the change, before it is drawn."""
+
+    name: str
+    what: str
+    amount: Decimal
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,23 +73,48 @@ def changed(data: MonthToDate) -> Changed | None:
     if not before.rows:
         return None
     now = "customers" if data.compared == data.days else "customers_compared"
-    found = explain(_lines(before), _lines(after))
-    parts = found.drivers
-    down = max((-amount for _, amount in parts if amount < 0), default=Decimal(0))
-    up = max((amount for _, amount in parts if amount > 0), default=Decimal(0))
+    parts = _models(before, after) if data.metered else _drivers(before, after)
+    down = max((-part.amount for part in parts if part.amount < 0), default=Decimal(0))
+    up = max((part.amount for part in parts if part.amount > 0), default=Decimal(0))
     span = (down + up) or Decimal(1)
     zero = down / span * 96 + 2
     top = next(iter(movers(_customers(data, "customers_before"), _customers(data, now))), None)
     return Changed(
         base=f"{data.compared_text} against {data.base}" if data.compared_text else f"Against {data.base}",
-        change=fmt.signed(found.change, data.currency),
-        drivers=tuple(_driver(name, amount, data, zero=zero, span=span) for name, amount in parts),
+        change=fmt.signed(Decimal(after.total) - Decimal(before.total), data.currency),
+        drivers=tuple(_driver(part, data, zero=zero, span=span) for part in parts),
         zero=f"{zero:.1f}%",
         mover=_name(top.member[0], data) if top else "",
         mover_href=explore_link(data.compared, by="model", where={"customer": top.member[0]}) if top else "",
         mover_amount=fmt.signed(top.change, data.currency) if top else "",
         href=explore_link(data.compared, by="model"),
     )
+
+
+def _drivers(before: Answer, after: Answer) -> list[_Part]:
+    """Volume, mix and price, which lines of bills tell apart."""
+    found: list[_Part] = []
+    for name, amount in explain(_lines(before), _lines(after)).drivers:
+        title, more, less = _WORDS[name]
+        found.append(_Part(title, more if amount > 0 else less, amount))
+    return found
+
+
+def _models(before: Answer, after: Answer) -> list[_Part]:
+    """The models that moved most, and the others as one; a call is priced whole, so that nothing else is known."""
+    moved = [mover for mover in movers(_by_model(before), _by_model(after)) if mover.change]
+    found = [_Part(mover.member[1], mover.member[0], mover.change) for mover in moved[:_MOVERS]]
+    rest = moved[_MOVERS:]
+    if rest:
+        words = fmt.plural(len(rest), "other model")
+        found.append(_Part(words, "together", sum((mover.change for mover in rest), Decimal(0))))
+    return found
+
+
+def _by_model(answer: Answer) -> list[Line]:
+    field = cost_field(answer)
+    keys = [(str(row["provider"]), str(row["model"])) for row in answer.rows]
+    return [Line(key, key, cost(row, field)) for key, row in zip(keys, answer.rows, strict=True)]
 
 
 def _lines(answer: Answer) -> list[Line]:
@@ -96,13 +132,17 @@ def _customers(data: MonthToDate, name: str) -> list[Line]:
     return [Line((str(row["customer"]),), (str(row["customer"]),), cost(row, field)) for row in answer.rows]
 
 
-def _driver(name: str, amount: Decimal, data: MonthToDate, *, zero: Decimal, span: Decimal) -> Driver:
-    title, more, less = _WORDS[name]
+def _driver(part: _Part, data: MonthToDate, *, zero: Decimal, span: Decimal) -> Driver:
+    amount = part.amount
     width = abs(amount) / span * 96
     start = zero if amount > 0 else zero - width
-    what = more if amount > 0 else less
     return Driver(
-        title, what, fmt.signed(amount, data.currency, places=2), amount > 0, f"{start:.1f}%", f"{width:.1f}%"
+        part.name,
+        part.what,
+        fmt.signed(amount, data.currency, places=2),
+        amount > 0,
+        f"{start:.1f}%",
+        f"{width:.1f}%",
     )
 
 
@@ -168,14 +208,16 @@ class Fact:
 def completeness(data: MonthToDate) -> tuple[Fact, ...]:
     """Each gap with its size; a gap of nothing is said as well."""
     untagged = data.customers.untagged or Decimal(0)
+    nobody = "no customer on the call" if data.metered else "no customer on the line"
     known = data.sources
     late = [source.name for source in known if source.late]
     quarantined = excluded_rows(data.spend, "quarantined")
-    left_out = [item for item in data.spend.excluded if item.reason != "quarantined"]
     facts = [
-        Fact("Untagged", "no customer on the line", _money(untagged, data), fmt.percent(untagged, data.total),
+        Fact("Untagged", nobody, _money(untagged, data), fmt.percent(untagged, data.total),
              explore_link(data.days, by="service", where={"customer": UNTAGGED})),
     ]  # fmt: skip
+    if data.metered:
+        return (*facts, *_calls_known(data), *_left_out(data))
     share = fmt.percent(data.unknown, data.total)
     said = "counted, model not recognised"
     facts.append(Fact("Unknown SKU", said, _money(data.unknown, data), share, "/settings/unknown"))
@@ -190,8 +232,22 @@ def completeness(data: MonthToDate) -> tuple[Fact, ...]:
             href="/settings/health#quarantine",
         )
     )
-    facts += [Fact("Left out", item.text, f"{item.amount} {item.currency}".strip()) for item in left_out]
-    return tuple(facts)
+    return (*facts, *_left_out(data))
+
+
+def _left_out(data: MonthToDate) -> list[Fact]:
+    """What has no amount that could be added."""
+    kept = [item for item in data.spend.excluded if item.reason != "quarantined"]
+    return [Fact("Left out", item.text, f"{item.amount} {item.currency}".strip()) for item in kept]
+
+
+def _calls_known(data: MonthToDate) -> list[Fact]:
+    """How far the calls reach that are in the store, and what they cannot say."""
+    newest = fmt.instant(data.spend.as_of.get("calls", ""), today=data.now.today)
+    return [
+        Fact("Newest call", "in these numbers", newest or fmt.NOTHING, href="/live/calls"),
+        Fact("Calls past the gateway", "only a bill knows them", fmt.NOTHING, href="/settings/start"),
+    ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,10 +62,12 @@ def _spent(data: MonthToDate) -> Tile:
     label = "The month" if data.is_over else "Month to date"
     value = fmt.money(data.total, data.currency, places=2)
     if data.compared is None:
-        return Tile(label, value, note="Not compared: no day has been delivered by all sources")
+        why = "no day of it is over" if data.metered else "no day has been delivered by all sources"
+        return Tile(label, value, note=f"Not compared: {why}")
     before = data.found.need("lines_before")
     if not before.rows:
-        return Tile(label, value, note=f"Nothing is loaded for {data.base}")
+        nothing = "No call was metered in" if data.metered else "Nothing is loaded for"
+        return Tile(label, value, note=f"{nothing} {data.base}")
     after = Decimal(data.found.need("lines").total)
     delta = fmt.delta(after, Decimal(before.total), base=data.base, currency=data.currency)
     share = f" ({delta.percent})" if delta.percent else ""

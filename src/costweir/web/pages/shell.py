@@ -71,7 +71,8 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Now:
-    """What the store holds: the day it is, whether it is sample data, whether it is empty."""
+    """What the store holds: the day it is, whether it is sample data, whether it is empty. It is `metered` where no
+    bill is stored and the months are those of calls."""
 
     today: date
     sample: bool = False
@@ -79,6 +80,12 @@ class Now:
     months: tuple[str, ...] = ()
     version: str = ""
     place: str = ""
+    metered: bool = False
+
+    @property
+    def unbilled(self) -> bool:
+        """No bill is stored, so that no source can be late and no line of one unknown."""
+        return self.empty or self.metered
 
 
 @dataclass(slots=True)
@@ -143,6 +150,7 @@ class Kit:
             months=tuple(months),
             version=str(status.get("version", "")),
             place=" · ".join(str(status[name]) for name in ("name", "environment") if status.get(name)),
+            metered=bool(status.get("metered")),
         )
 
     def page(self, request: Request, frame: Frame, *, now: Now, context: Mapping[str, object]) -> Response:
@@ -168,7 +176,7 @@ class Kit:
     def _sources(self, now: Now, context: Mapping[str, object]) -> Mapping[str, object]:
         if "sources" in context:
             return {}
-        return {"sources": () if now.empty else read_sources(self, now.today)}
+        return {"sources": () if now.unbilled else read_sources(self, now.today)}
 
     def failure(self, request: Request, error: Error) -> Response:
         """The error as a page: what happened, what to do, and an id to find it in the log."""
@@ -265,6 +273,19 @@ def complete_until(sources: tuple[Source, ...]) -> date | None:
     """The first day not delivered by the slowest provider. One that stopped over a month ago is left out."""
     newest = max((source.day for source in sources), default=None)
     return min((source.day for source in sources if newest and newest - source.day <= _STOPPED), default=None)
+
+
+def counted(now: Now) -> tuple[Source, ...]:
+    """For reckoning with metered calls: the gateway counts each as it ends, so that every day but today is whole. No
+    page shows it, because nobody has to deliver it."""
+    return (Source("gateway", "", "", late=False, day=now.today, lag=timedelta(0)),)
+
+
+def sources_for(kit: Kit, now: Now, *, metered: bool) -> tuple[Source, ...]:
+    """What says which days are whole: the sources of the bills, or `counted` where calls are asked for."""
+    if metered:
+        return counted(now)
+    return () if now.unbilled else read_sources(kit, now.today)
 
 
 def read_sources(kit: Kit, today: date) -> tuple[Source, ...]:

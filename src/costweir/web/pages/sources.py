@@ -65,7 +65,7 @@ def build(kit: Kit, request: Request) -> Response:
     live = kit.desk.connections()
     runs = kit.desk.runs(limit=RUNS)
     context = {
-        "empty": now.empty, "answer": health, "table": table if table.rows else None,
+        "empty": now.unbilled, "answer": health, "table": table if table.rows else None,
         "live": _live(live, now) if live else None, "broken": [row for row in live if row["status"] == "failed"],
         "runs": runs_table(runs, now) if runs else None, "connect": CONNECT,
         "csv": f"{PATH}.csv", "md": f"{PATH}.md", "setup": connecting.links(kit, request),

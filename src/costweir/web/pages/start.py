@@ -61,11 +61,11 @@ def build(kit: Kit, request: Request) -> Response:
 
 def _bills(now: Now) -> Step:
     sample = " of sample data" if now.sample else ""
-    state = "no bill yet" if now.empty else f"{fmt.plural(len(now.months), 'month')}{sample} loaded"
+    state = "no bill yet" if now.unbilled else f"{fmt.plural(len(now.months), 'month')}{sample} loaded"
     why = "Everything else is measured against what the clouds invoice. Or look around first: costweir demo."
     code = "costweir pull files PATH"
     return Step(
-        "Load your bills", why, state, not now.empty and not now.sample, code=code, label="load-files"
+        "Load your bills", why, state, not now.unbilled and not now.sample, code=code, label="load-files"
     )
 
 

@@ -41,7 +41,7 @@ def build(kit: Kit, request: Request) -> Response:
     now = kit.now()
     crumbs = (("Settings", "/settings/health"), ("Unknown SKUs", ""))
     frame = Frame("unknown.html", "Unknown SKUs", "settings", crumbs)
-    if now.empty:
+    if now.unbilled:
         return kit.page(request, frame, now=now, context={"empty": True})
     question = Question("unknown_skus", by=LINES, limit=MOST)
     found = kit.ask({"unknown": question, "all": Question("spend", by=("provider",))})

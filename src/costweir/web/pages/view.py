@@ -92,10 +92,10 @@ class View:
         pairs += [(name, ",".join(values)) for name, values in self.where.items()]
         return f"{path}?{urlencode([*pairs, *self.unknown], safe=',')}"
 
-    def only(self, dimension: str, member: str) -> View:
-        """The drill-down: filters to one member and moves to the next useful grouping."""
+    def only(self, dimension: str, member: str, *, known: Collection[str] = NEXT) -> View:
+        """The drill-down: filters to one member and moves to the next useful grouping that is `known`."""
         where = {**self.where, dimension: (member,)}
-        coming = next((name for name in NEXT if name not in where), dimension)
+        coming = next((name for name in NEXT if name in known and name not in where), dimension)
         return replace(self, where=where, by=coming, sort="", rows=6, page=1)
 
     def without(self, dimension: str) -> View:
@@ -109,7 +109,10 @@ def explore_link(days: Days, *, by: str, where: Mapping[str, str] | None = None)
     return View(days, by=by, where={name: (value,) for name, value in (where or {}).items()}).url()
 
 
-def read_view(query: Iterable[tuple[str, str]], *, default: Days, dimensions: Collection[str]) -> View:
+def read_view(
+    query: Iterable[tuple[str, str]], *, default: Days, dimensions: Collection[str],
+    bases: Collection[str] = BASES,
+) -> View:  # fmt: skip
     """Reads a query string. Raises UsageError that names the parameter at fault; unknown names are kept.
 
     The link of an Answer is read as well: `question`, several `by`, and `where=DIM=VALUE`.
@@ -138,7 +141,7 @@ def read_view(query: Iterable[tuple[str, str]], *, default: Days, dimensions: Co
         by=_one_of("by", known, [name for name in dimensions if name not in TIME], "provider"),
         per=_one_of("per", known, PER, "day" if days.count <= 62 else "month"),
         vs=_one_of("vs", known, COMPARE, "prev"),
-        basis=_one_of("basis", known, BASES, ""),
+        basis=_one_of("basis", known, bases, ""),
         mark=_one_of("mark", known, MARKS, "stacked"),
         sort=known.get("sort", ""),
         rows=_rows(known),
