@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -39,9 +41,15 @@ async def write(folder: Path) -> None:
     await ledger.close()
 
 
+def done(work: Coroutine[Any, Any, None]) -> None:
+    """Runs it in a thread: browser tests leave an event loop in this one."""
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(asyncio.run, work).result()
+
+
 @pytest.fixture
 def live(tmp_path: Path) -> Iterator[Live]:
-    asyncio.run(write(tmp_path))
+    done(write(tmp_path))
     with LedgerReader(tmp_path / "ledger.db") as reader:
         yield Live(reader)
 
@@ -122,7 +130,7 @@ def test_an_empty_ledger_is_quiet(tmp_path: Path) -> None:
     async def made() -> None:
         await open_ledger("sqlite:ledger.db", folder=tmp_path, start=Start(terms=Terms(), revision=1)).close()
 
-    asyncio.run(made())
+    done(made())
     with LedgerReader(tmp_path / "ledger.db") as reader:
         quiet = Live(reader)
         assert quiet.pulse(now()).spent == 0

@@ -283,6 +283,17 @@ def test_stopping_is_a_dialog_that_says_the_money_with_the_safe_button_first(
         assert complaints == []
 
 
+@pytest.mark.browser
+def test_a_pasted_request_id_goes_to_its_reason(browser: Browser, tmp_path: Path) -> None:
+    with shown(tmp_path) as address, screen(browser) as (page, _):
+        page.goto(f"{address}/live/sessions")
+        page.keyboard.press("Control+k")
+        page.keyboard.insert_text("req_01ka8q4zt7000000000001")
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/why/req_01ka8q4zt7000000000001")
+        expect(page.get_by_role("heading", level=1)).to_have_text("What this call cost")
+
+
 def test_the_figures_are_texts_and_never_numbers(tmp_path: Path) -> None:
     from datetime import UTC, datetime
 

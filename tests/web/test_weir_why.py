@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 from fake_desk import FakeDesk
 from starlette.testclient import TestClient
+from weir_site import finished
 
 from costweir.guard import Start, open_ledger
 from costweir.guard.ledger import Ask, Candidate, Hold, Refusal, Settlement, Subject, Terms
@@ -48,7 +48,7 @@ async def _written(folder: Path) -> tuple[Refusal, Refusal]:
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[TestClient]:
     """The pages over a ledger with a settled call, an open one and two refusals."""
-    refused, unpriced = asyncio.run(_written(tmp_path))
+    refused, unpriced = finished(_written(tmp_path))
     assert (refused.code, unpriced.code) == ("budget_exceeded", "price_unknown")
     desk = FakeDesk()
     with LedgerReader(tmp_path / "ledger.db") as reader:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import threading
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any, TypeVar
 
 from costweir.guard import Start, open_ledger
 from costweir.guard.ledger import Ask, Candidate, Hold, Settlement, Subject, Terms
 
+Result = TypeVar("Result")
 CENT = 10_000_000
 BUDGETS = [
     {"id": "acme-day", "scope": {"customer": "acme"}, "limit_usd": "1.00", "window": "day"},
@@ -42,11 +45,14 @@ async def _write(folder: Path, calls: int) -> None:
     await ledger.close()
 
 
+def finished(work: Coroutine[Any, Any, Result]) -> Result:
+    """Its result, from a thread of its own: browser tests leave an event loop in this one."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, work).result()
+
+
 def write_ledger(folder: Path, *, calls: int = 4) -> Path:
     """`calls` settled calls of three cents, an open one of eleven, one of another customer, and a refusal."""
     folder.mkdir(parents=True, exist_ok=True)
-    # A browser of these tests keeps an event loop in this thread.
-    writing = threading.Thread(target=lambda: asyncio.run(_write(folder, calls)))
-    writing.start()
-    writing.join()
+    finished(_write(folder, calls))
     return folder / "ledger.db"

@@ -116,6 +116,9 @@
   const filter = () => {
     const words = field.value.trim().toLowerCase();
     const hits = (known || []).filter((row) => (words ? `${row.title} ${row.words || ""}`.toLowerCase().includes(words) : row.icon));
+    // A pasted request id goes to its call, or to why it was blocked: the page is the same.
+    const id = field.value.trim();
+    if (/^req_\w{8,}$/.test(id)) hits.unshift({ title: `Request ${id}`, kind: "call", href: `/why/${id}`, icon: "live" });
     list.replaceChildren();
     hits.slice(0, 30).forEach(entry);
     none.hidden = hits.length > 0;
