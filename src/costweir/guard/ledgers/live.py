@@ -18,10 +18,10 @@ HOUR = 60 * MINUTE
 RATE_MINUTES = 5
 #: How many minutes are shown.
 SHOWN_MINUTES = 60
+_USUAL_FOR = 10 * MINUTE
 #: A session is read back this far.
 SESSION_SINCE = 7 * DAY
 
-_PLACE_OF = {"attempt": "at", "seq": "ended_at"}
 _ENDED = """
 SELECT count(*), coalesce(sum(charged + debt), 0) FROM attempts
 WHERE seq >= ? AND ended_at >= ? AND ended_at < ? AND state <> 'RELEASED'"""
@@ -132,6 +132,7 @@ class Live:
         self._reader = reader
         self._lock = threading.Lock()
         self._minutes: dict[int, tuple[int, int]] = {}
+        self._usual: tuple[int, int | None] = (-1, None)
 
     def pulse(self, now: datetime) -> Pulse:
         """The last hour by minute, the running one included, and what is open."""
@@ -146,7 +147,10 @@ class Live:
             self._minutes = {minute: self._minutes[minute] for minute in wanted}
             minutes = tuple(Minute(instant(key * MINUTE), *self._minutes[key]) for key in wanted)
         first = at - RATE_MINUTES * MINUTE
-        _, recent = self._ended(first, at + 1)
+        edge = first // MINUTE + 1
+        recent = self._ended(first, edge * MINUTE)[1] + sum(
+            one.spent for one in minutes[edge - current - 1 :]
+        )
         ((held, waiting),) = self._reader.read(
             "SELECT coalesce(sum(held), 0), count(*) FROM attempts WHERE seq IS NULL"
         )
@@ -158,8 +162,13 @@ class Live:
 
     def usual(self, now: datetime, *, days: int = 7) -> int | None:
         """What the hour of the day that ends now cost on the days before, on average; None without a day to compare
-        with."""
-        at = nanoseconds(now)
+        with. It is counted anew every ten minutes."""
+        part = nanoseconds(now) // _USUAL_FOR
+        if self._usual[0] != part:
+            self._usual = (part, self._counted_usual(nanoseconds(now), days))
+        return self._usual[1]
+
+    def _counted_usual(self, at: int, days: int) -> int | None:
         oldest = self._reader.read("SELECT at FROM attempts ORDER BY attempt LIMIT 1")
         found = [
             self._ended(at - back * DAY - HOUR, at - back * DAY)[1]
@@ -170,23 +179,8 @@ class Live:
 
     def _ended(self, first: int, until: int) -> tuple[int, int]:
         """Calls that ended in a span, and their cost."""
-        ((calls, spent),) = self._reader.read(_ENDED, (self._place("seq", first), first, until))
+        ((calls, spent),) = self._reader.read(_ENDED, (self._reader.place("seq", first), first, until))
         return calls, spent
-
-    def _place(self, column: str, start: int) -> int:
-        """The lowest number whose row is not before an instant, found by halving: numbers grow with time."""
-        ((low, high),) = self._reader.read(f"SELECT min({column}), max({column}) FROM attempts")  # noqa: S608
-        if low is None:
-            return 0
-        high += 1
-        while low < high:
-            middle = (low + high) // 2
-            ((number, at),) = self._reader.read(
-                f"SELECT {column}, {_PLACE_OF[column]} FROM attempts WHERE {column} >= ? ORDER BY {column} LIMIT 1",  # noqa: S608
-                (middle,),
-            )
-            low, high = (low, middle) if at >= start else (number + 1, high)
-        return low
 
     def cursor(self) -> Cursor:
         """The end of the feed."""
@@ -270,4 +264,4 @@ class Live:
         return self._reader.read(_TOKENS, (self._since(now), session, customer))
 
     def _since(self, now: datetime) -> int:
-        return self._place("attempt", nanoseconds(now) - SESSION_SINCE)
+        return self._reader.place("attempt", nanoseconds(now) - SESSION_SINCE)

@@ -46,7 +46,9 @@ _SESSIONS = """
 SELECT s.customer, s.session, s.key, count(*) AS calls, sum(a.charged + a.debt), sum(iif(a.seq IS NULL, a.held, 0)),
        min(a.at), max(a.at)
 FROM attempts AS a JOIN subjects AS s ON s.id = a.subject
-WHERE a.at >= ? AND s.session <> '' AND a.state <> 'RELEASED' GROUP BY 1, 2 ORDER BY 8 DESC LIMIT ?"""
+WHERE a.attempt >= ? AND a.at >= ? AND s.session <> '' AND a.state <> 'RELEASED'
+GROUP BY 1, 2 ORDER BY 8 DESC LIMIT ?"""
+_TIME_OF = {"attempt": "at", "seq": "ended_at"}
 #: How far back sessions are listed.
 SESSIONS_SINCE = DAY
 
@@ -172,9 +174,24 @@ class LedgerReader:
         return [
             Session(customer, session, key, calls, settled, held, instant(first), instant(last))
             for customer, session, key, calls, settled, held, first, last in self.read(
-                _SESSIONS, (start, limit)
+                _SESSIONS, (self.place("attempt", start), start, limit)
             )
         ]
+
+    def place(self, column: str, start: int) -> int:
+        """The lowest `attempt` or `seq` whose row is not before an instant, found by halving: both grow with time."""
+        ((low, high),) = self.read(f"SELECT min({column}), max({column}) FROM attempts")  # noqa: S608
+        if low is None:
+            return 0
+        high += 1
+        while low < high:
+            middle = (low + high) // 2
+            ((number, at),) = self.read(
+                f"SELECT {column}, {_TIME_OF[column]} FROM attempts WHERE {column} >= ? ORDER BY {column} LIMIT 1",  # noqa: S608
+                (middle,),
+            )
+            low, high = (low, middle) if at >= start else (number + 1, high)
+        return low
 
     def suspended(self) -> dict[str, datetime]:
         """Models that broke their bound, and when."""
