@@ -28,6 +28,13 @@ def test_a_bill_within_the_limit_that_the_ledger_knows_is_held() -> None:
     assert HELD.to_json()["overspend_usd"] == "0.00"
 
 
+def test_a_trial_that_never_met_its_limit_says_so() -> None:
+    assert replace(HELD, blocked=0).sentence.startswith("Not reached: the provider billed $0.999995 of $1.00")
+    shut = replace(HELD, books=replace(HELD.books, settled=0), billed=0, admitted=0)
+    assert shut.holds
+    assert shut.sentence.startswith("Not tried: no call was let through")
+
+
 @pytest.mark.parametrize("billed", [NANO - 4_999, NANO - 5_001])
 def test_a_nano_dollar_of_difference_is_drift_unless_an_attempt_is_uncertain(billed: int) -> None:
     drift = replace(HELD, billed=billed)

@@ -72,6 +72,14 @@ def test_a_gateway_that_is_killed_comes_back_and_callers_in_between_wait(server:
     assert server.wait_for(lambda: agree(server))
 
 
+def test_a_key_works_once_it_is_made_and_is_over_once_it_is_revoked(server: Server) -> None:
+    for _ in range(3):
+        made = server.costweir("key", "create", "--customer", "acme")
+        assert server.post(CHAT, BODY, made["key"])[0] == 200
+        server.costweir("key", "revoke", made["id"])
+        assert server.post(CHAT, BODY, made["key"])[0] == 401
+
+
 def test_sigterm_lets_calls_end(tmp_path: Path) -> None:
     with running(tmp_path) as server:
         key = server.key("acme")

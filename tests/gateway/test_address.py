@@ -75,8 +75,12 @@ def test_a_name_that_also_points_inside_is_not_trusted_at_all() -> None:
 
 def test_a_name_is_checked_again_when_its_answer_is_old() -> None:
     assert resolve(["8.8.8.8"], times=2, step=1) == [("8.8.8.8",)] * 2
-    with pytest.raises(AddressRefused, match=r"169\.254"):
+    with pytest.raises(AddressRefused, match=r"169\.254") as caught:
         resolve(["8.8.8.8"], ["169.254.169.254"], times=2, step=60)
+    assert "never dialled" in caught.value.hint
+    with pytest.raises(AddressRefused) as caught:
+        resolve(["10.0.0.1"])
+    assert "allow_private = true" in caught.value.hint
 
 
 def test_a_name_that_does_not_resolve_was_never_sent_anything() -> None:

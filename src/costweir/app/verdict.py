@@ -85,7 +85,11 @@ class Verdict:
     def sentence(self) -> str:
         """The verdict in one line."""
         bill, limit = usd(self.billed), usd(self.books.limit)
+        if self.holds and not self.admitted:
+            return f"Not tried: no call was let through, so nothing of ${limit} was spent."
         if self.holds and self.overspend == 0:
+            if not self.blocked:
+                return f"Not reached: the provider billed ${bill} of ${limit}, and no call had to be refused."
             debt = f", ${usd(self.books.debt)} of it as debt" if self.books.debt else ""
             return (
                 f"Held: the provider billed ${bill} of ${limit}, and the ledger accounts for all of it{debt}."

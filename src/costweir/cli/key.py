@@ -55,7 +55,7 @@ def create(*, customer: str, models: str, may_assert: str, name: str, expires: t
         if customer and all(row.id != customer for row in (*control.customers(), *chosen.customers)):
             note(f"No customer {customer!r} is set up; the key counts for that id all the same.")
         made, text = control.keys.create(wish, by=ACTOR)
-    _show_new(made.to_json(), text)
+    _show_new(chosen, made.to_json(), text)
 
 
 @key.command("list")
@@ -70,8 +70,10 @@ def list_() -> None:
 @click.argument("key_id", metavar="ID")
 def revoke(key_id: str) -> None:
     """End a key at once, by its id or prefix."""
-    with _control(settings()) as control:
+    chosen = settings()
+    with _control(chosen) as control:
         ended = control.keys.revoke(key_id, by=ACTOR)
+    _await_gateway(chosen)
     show_record("key", ended.to_json())
 
 
@@ -83,15 +85,25 @@ def revoke(key_id: str) -> None:
 )  # fmt: skip
 def rotate(key_id: str, *, grace: timedelta) -> None:
     """Give a key a new text, and show it once. Its id, budgets and history stay."""
-    with _control(settings()) as control:
+    chosen = settings()
+    with _control(chosen) as control:
         made, text = control.keys.rotate(key_id, by=ACTOR, grace=grace)
-    _show_new(made.to_json(), text)
+    _show_new(chosen, made.to_json(), text)
 
 
-def _show_new(record: dict[str, object], text: str) -> None:
+def _show_new(chosen: Settings, record: dict[str, object], text: str) -> None:
+    _await_gateway(chosen)
     show_record("key", {"id": record["id"], "key": text, **record})
     if not flags().json:
         note("Keep the key now: it is not shown again.")
+
+
+def _await_gateway(chosen: Settings) -> None:
+    """Returns once a running gateway knows the change, so that the very next call meets it."""
+    from costweir.app.budgets import in_force
+
+    if in_force(chosen) is False:
+        note("The gateway has not taken it over yet; `costweir doctor` shows whether it runs.")
 
 
 def _words(text: str) -> tuple[str, ...]:
@@ -107,7 +119,7 @@ def _warn(chosen: Settings, models: tuple[str, ...]) -> None:
 
 @contextmanager
 def _control(chosen: Settings, *, read_only: bool = False) -> Generator[Control]:
-    """The control data beside a running server or without one; a running gateway sees a change at once."""
+    """The control data beside a running server or without one; a running gateway looks for changes itself."""
     from costweir.control import Control
 
     with Control.open(chosen.control_path, read_only=read_only) as control:

@@ -145,6 +145,11 @@ class Refusal:
     holders: tuple[Holder, ...] = ()
     """Who holds room in that budget, the largest first; at most ten."""
 
+    @property
+    def metered(self) -> bool:
+        """True when it met a window of a budget, so that what is settled and held there is known."""
+        return self.limit is not None or bool(self.window_id)
+
 
 @dataclass(frozen=True, slots=True)
 class Refused:

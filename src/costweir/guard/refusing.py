@@ -15,6 +15,8 @@ NAMED = 10
 #: How many open attempts are looked through for them, and for how long the list is used again.
 LOOKED_THROUGH = 2_000
 LISTED_FOR = SECOND // 10
+#: The longest wait that SDKs obey; told to wait longer, they come back at once.
+_MINUTE = 60
 
 _UNFIT = {
     "price_unknown": ("price_unknown", "No price is known for model {model!r}, so a strict budget cannot hold it."),
@@ -92,11 +94,14 @@ class Refuser:
         if rule.parallel is not None and pace.open >= rule.parallel:
             text, seconds = f"allows {rule.parallel} calls at the same moment", 1
         elif rule.tokens_per_minute is not None and pace.tokens + tokens > rule.tokens_per_minute:
-            text, seconds = f"allows {rule.tokens_per_minute} tokens a minute", 60
+            text, seconds = (
+                f"allows {rule.tokens_per_minute} tokens a minute; this call counts {tokens}",
+                _MINUTE,
+            )
         else:
-            text, seconds = f"allows {rule.requests_per_minute} requests a minute", 60
+            text, seconds = f"allows {rule.requests_per_minute} requests a minute", _MINUTE
         if wait is not None:
-            seconds = -(-wait // SECOND)
+            seconds = min(_MINUTE, -(-wait // SECOND))
         return self._told(
             ask,
             Refusal(

@@ -128,3 +128,11 @@ def test_usage_is_asked_for_whatever_else_is(options: bytes | None, wanted: dict
     import msgspec
 
     assert with_usage(None if options is None else msgspec.Raw(options)) == wanted
+
+
+def test_a_refusal_without_a_limit_in_usd_claims_no_amounts() -> None:
+    paced = Refusal("rate_limited", "req_1", "No.", "rpm", {"customer": "acme"}, retry_after=3)
+    told = json.loads(refusal_reply("openai.chat", paced, "")[2])["costweir"]
+
+    assert told["budget_id"] == "rpm"
+    assert [told[name] for name in ("limit_usd", "settled_usd", "held_usd", "needed_usd")] == [None] * 4

@@ -18,6 +18,8 @@ METADATA = frozenset(
     ipaddress.ip_address(text)
     for text in ("169.254.169.254", "169.254.170.2", "100.100.100.200", "fd00:ec2::254", "192.0.0.192")
 )
+_ALLOW = "Set allow_private = true on the provider when it is meant to be in your own network."
+_NEVER = "Such an address is never dialled; give the provider's own in base_url."
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 #: Host and port in, addresses as text out.
@@ -80,11 +82,10 @@ class Resolver:
             raise UpstreamFault("resolve", f"{self.host} could not be resolved.", sent=False) from error
         unique = tuple(dict.fromkeys(text.partition("%")[0] for text in texts))
         for text in unique:
-            why = forbidden(ipaddress.ip_address(text), allow_private=self.allow_private)
+            address = ipaddress.ip_address(text)
+            why = forbidden(address, allow_private=self.allow_private)
             if why:
-                raise AddressRefused(
-                    f"{self.host} resolves to {text}, which is {why}.",
-                    hint="Set allow_private = true on the provider when it is meant to be in your own network.",
-                )
+                hint = _NEVER if forbidden(address, allow_private=True) else _ALLOW
+                raise AddressRefused(f"{self.host} resolves to {text}, which is {why}.", hint=hint)
         self._kept, self._until = unique, now + KEPT_SECONDS
         return unique
