@@ -96,5 +96,6 @@ def rerate(case: Case) -> None:
 #: By the id of the operation.
 CONFORM: dict[str, Callable[[Case], None]] = {
     "getAnswer": answer, "listCharges": charges, "putCustomer": customer, "putBudget": budget,
+    "previewBudget": budget,
     "previewRerate": days_in_order, "applyRerate": rerate, "addAnnotation": note, "putAnnotation": note,
 }  # fmt: skip

@@ -328,7 +328,7 @@ READS = (
 
 @pytest.mark.parametrize(
     ("scope", "read", "plan", "budget", "tokens"),
-    [("ingest", 403, 403, 403, 403), ("read", 200, 403, 403, 403), ("finance", 200, 200, 403, 403),
+    [("ingest", 403, 403, 403, 403), ("read", 200, 403, 403, 403), ("finance", 200, 200, 200, 403),
      ("admin", 200, 200, 200, 200)],
 )  # fmt: skip
 def test_each_scope_may_do_what_it_says(

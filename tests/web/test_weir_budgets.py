@@ -250,6 +250,8 @@ def test_calls_are_stopped_with_a_reason_and_let_through_again(site: TestClient,
     fields = {"token": token, "kind": "customer", "member": "acme", "reason": "a loop"}
     assert site.post(FREEZE, data={**fields, "reason": ""}).status_code == 400
     assert site.post(FREEZE, data={**fields, "member": ""}).status_code == 400
+    # A star would stop nobody, and look as if it stopped each one.
+    assert site.post(FREEZE, data={**fields, "member": "*"}).status_code == 400
     assert site.post(FREEZE, data={**fields, "kind": "", "member": ""}).status_code == 400
     assert desk.office.control.stops.listed() == []
     assert site.post(FREEZE, data=fields).status_code == 303

@@ -14,6 +14,7 @@ from starlette.routing import Route
 
 from costweir.errors import Error, Unreachable
 from costweir.guard.ledgers.live import Live
+from costweir.web.api.budgets import BUDGETS
 from costweir.web.api.finance import FINANCE
 from costweir.web.api.meaning import MEANING
 from costweir.web.api.metrics import exposition
@@ -121,6 +122,6 @@ _OPENAPI = (
               bound="all"),
 )  # fmt: skip
 #: Every operation that others may call.
-OPERATIONS = (*_OPENAPI, *READING, *WRITING, *MEANING, *FINANCE, *WEIR)
+OPERATIONS = (*_OPENAPI, *READING, *WRITING, *MEANING, *FINANCE, *WEIR, *BUDGETS)
 
 __all__ = ["Readiness", "Writes", "api_routes", "exposition", "openapi_document", "parse_request", "problem"]

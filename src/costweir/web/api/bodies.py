@@ -52,6 +52,46 @@ class StopWish(Section):
     """Why, for whoever looks at it."""
 
 
+#: One id; a star would stop nobody.
+_Stopped = Annotated[str, StringConstraints(pattern=r"^[^*\x00-\x1f\x7f][^\x00-\x1f\x7f]{0,199}$")]
+
+
+class FreezeScope(Section):
+    """Whose calls are stopped. Several kinds have to match together."""
+
+    tenant: _Stopped | None = None
+    """A tenant's id."""
+    customer: _Stopped | None = None
+    """A customer's id."""
+    plan: _Stopped | None = None
+    """A plan's id: every customer of the plan."""
+    key: _Stopped | None = None
+    """A gateway key's id."""
+    user: _Stopped | None = None
+    """A user's id."""
+    session: _Stopped | None = None
+    """A session's id."""
+    feature: _Stopped | None = None
+    """A feature."""
+    project: _Stopped | None = None
+    """A project."""
+    model: _Stopped | None = None
+    """A model's id."""
+    provider: _Stopped | None = None
+    """A provider's id."""
+    environment: _Stopped | None = None
+    """An environment such as production."""
+
+
+class FreezeWish(Section):
+    """Calls to stop."""
+
+    scope: FreezeScope
+    """Whose calls; `{}` stops every call."""
+    reason: str = Field(min_length=1, max_length=200)
+    """Why, for whoever is refused."""
+
+
 #: A slot of a meaning: a word, or nothing.
 _WORD = r"^[a-z0-9][a-z0-9_.-]{0,39}$"
 Word = Annotated[str, StringConstraints(pattern=_WORD)]
@@ -161,6 +201,7 @@ BODIES: Mapping[str, type[Section]] = {
     "Budget": Budget,
     "TokenWish": TokenWish,
     "StopWish": StopWish,
+    "FreezeWish": FreezeWish,
     "MappingWish": MappingWish,
     "PreviewWish": PreviewWish,
     "Apply": Apply,

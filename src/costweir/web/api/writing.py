@@ -161,7 +161,7 @@ def _writes(
 WRITING: tuple[Operation, ...] = (
     *_writes("customer", _put_customer, held.Customer, role="finance"),
     *_writes("plan", _put_plan, held.Plan, role="finance"),
-    *_writes("budget", _put_budget, held.Budget, role="admin"),
+    *_writes("budget", _put_budget, held.Budget, role="finance"),
     Operation("POST", "/v1/tokens", "createToken", "Make a token, which is shown once", _create_token, "NewToken",
               role="admin", body="TokenWish", statuses=(201,)),
     Operation("DELETE", "/v1/tokens/{id}", "revokeToken", "End a token at once", _revoke_token, "Token", (ID,), "admin",

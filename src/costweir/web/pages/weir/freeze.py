@@ -13,7 +13,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from costweir.errors import Error, NotFound, UsageError
-from costweir.guard.policy import KINDS
+from costweir.guard.policy import EACH, KINDS
 from costweir.web.pages.entries import fault_of
 from costweir.web.pages.forms import Sent, may_change
 from costweir.web.pages.shell import Frame, Kit
@@ -103,6 +103,6 @@ def _scope(sent: Sent) -> dict[str, Any]:
         )
     if kind not in KINDS:
         raise UsageError("Choose what the name belongs to.", hint="A customer, a session, a key or a model.")
-    if not member or fault_of("id", member):
+    if member in ("", EACH) or fault_of("id", member):
         raise UsageError(f"Name the {kind} to stop.", hint="An id has 1 to 200 characters on one line.")
     return {kind: member}
