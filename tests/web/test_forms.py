@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from starlette.requests import Request
+from weir_site import finished
 
 from costweir.errors import NotAllowed, UsageError
 from costweir.web.access import Caller
@@ -41,7 +41,7 @@ def request(
 
 
 def read(kind: str, *body: bytes, most: int = 10_000):
-    return asyncio.run(read_form(request({"content-type": kind}, body), most=most))
+    return finished(read_form(request({"content-type": kind}, body), most=most))
 
 
 def multipart(**parts: bytes) -> bytes:
