@@ -253,3 +253,13 @@ def test_it_runs_as_a_process_of_its_own() -> None:
 
 def test_every_fault_is_explained() -> None:
     assert all(text for text in FAULTS.values())
+
+
+@pytest.mark.parametrize(("most", "status"), [(100, 200), (10, 400)])
+def test_a_prompt_beyond_the_context_is_refused_and_not_billed(most: int, status: int) -> None:
+    sent = body(messages=[{"role": "user", "content": "row " * 50}])
+    provider, heard = post("/chat/completions", sent, contexts={"m": most})
+
+    assert heard.status == status
+    assert provider.bill.to_json()["calls"] == (1 if status == 200 else 0)
+    assert (b"maximum context length is 10 tokens" in heard.body) == (status == 400)

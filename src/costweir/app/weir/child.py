@@ -199,9 +199,10 @@ async def _start_mocks(settings: Settings) -> dict[str, tuple[MockProvider, str]
     kinds = ("input", "output", "cache_read", "cache_write", "request")
     priced = {row.model: row.model_dump(include=set(kinds), exclude_none=True) for row in settings.prices}
     rates = {row.upstream or row.id: Rates.usd(priced[row.id]) for row in settings.models if row.id in priced}
+    contexts = {row.upstream or row.id: row.context_tokens for row in settings.models if row.context_tokens}
     started: dict[str, tuple[MockProvider, str]] = {}
     for row in wanted:
-        mock = MockProvider(rates=rates)
+        mock = MockProvider(rates=rates, contexts=contexts)
         started[row.id] = (mock, await mock.start())
     addresses = {name: url for name, (_, url) in started.items()}
     (settings.data_dir / MOCKS_FILE).write_text(json.dumps(addresses), encoding="utf-8")
