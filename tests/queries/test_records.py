@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, datetime, time
 from decimal import Decimal
 from pathlib import Path
 
 import bills
 import pytest
 
-from costweir.queries.records import StoredMonth, quarantined_lines, stored_months, stored_slot
+from costweir.queries.records import (
+    StoredMonth,
+    metered_months,
+    quarantined_lines,
+    stored_months,
+    stored_slot,
+)
 from costweir.store.engines.duckdb import DuckDBWarehouse
 from costweir.store.warehouse import Slot
 
@@ -57,3 +63,10 @@ def test_quarantined_lines_are_those_of_the_newest_run_first(store: DuckDBWareho
         "row_number": 7, "reason": "no amount", "raw": "raw",
     }  # fmt: skip
     assert len(quarantined_lines(store, run_id="run-2", limit=1)) == 1
+
+
+def test_months_of_calls_are_named_once_each_and_oldest_first(store: DuckDBWarehouse) -> None:
+    assert metered_months(store) == []
+    days = (date(2026, 11, 2), date(2026, 9, 30), date(2026, 11, 30))
+    store.append([bills.call(n, started_at=datetime.combine(day, time(9))) for n, day in enumerate(days)])
+    assert metered_months(store) == ["2026-09", "2026-11"]

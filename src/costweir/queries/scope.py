@@ -88,7 +88,8 @@ def _left_out(parts: Sequence[_Part], chosen: str, basis: str) -> list[Excluded]
     for currency, (amount, lines) in sorted(sums.items()):
         noun = "line" if lines == 1 else "lines"
         if basis == "metered":
-            found.append(Excluded("unpriced", f"{lines} metered {noun} have no price yet.", rows=lines))
+            verb = "has" if lines == 1 else "have"
+            found.append(Excluded("unpriced", f"{lines} metered {noun} {verb} no price yet.", rows=lines))
             continue
         reason = "no_rate" if chosen == "USD" else "other_currency"
         why = f"{'has' if lines == 1 else 'have'} no {chosen} rate" if chosen == "USD" else f"not in {chosen}"

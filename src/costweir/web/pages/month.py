@@ -80,6 +80,11 @@ class MonthToDate:
         return provisional_from(counted(self.now) if self.metered else self.sources, self.now.today)
 
     @property
+    def open_word(self) -> str:
+        """What such a day is called: a bill may change it, and calls only add to today."""
+        return "today so far" if self.metered else "provisional"
+
+    @property
     def is_over(self) -> bool:
         """True when every day of the month has passed and been delivered."""
         return isinstance(self.forecast, Forecast) and not self.forecast.cone

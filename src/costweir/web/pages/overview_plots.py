@@ -120,7 +120,7 @@ def _table(data: MonthToDate, parts: Breakdown, time: Buckets, stacked: Stack) -
     rows: list[Row] = []
     for place in reversed(range(len(time.labels))):
         day = time.starts[place].isoformat()
-        note = "provisional" if time.starts[place] >= data.open_from else ""
+        note = data.open_word if time.starts[place] >= data.open_from else ""
         amounts = [cells.get(name, {}).get(day, Decimal(0)) for name in names]
         rows.append(
             (
