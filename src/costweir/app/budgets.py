@@ -50,9 +50,7 @@ def _file(path: Path | None) -> Path:
 class Budgets:
     """Implements `web.office.Budgets` on a control database and the ledger's file."""
 
-    def __init__(
-        self, control: Control, ledger: Path | None, *, patience: float = PATIENCE_SECONDS
-    ) -> None:
+    def __init__(self, control: Control, ledger: Path | None, *, patience: float = PATIENCE_SECONDS) -> None:
         """`ledger` is None for one that is no file; `patience` is how long the gateway is waited for."""
         self._control = control
         self._ledger = ledger
