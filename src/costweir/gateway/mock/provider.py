@@ -18,8 +18,10 @@ DEFAULT_CONTEXT = 128_000
 
 
 class Provider:
-    """Decides answers and bills them. `contexts` are the longest prompts by model, in tokens. `slow_seconds` is how long
-    the fault `slow` waits before the first byte; between chunks it is a tenth of that."""
+    """Decides answers and bills them. `contexts` are the longest prompts by model, in tokens.
+
+    `slow_seconds` is how long the fault `slow` waits before the first byte; between chunks it is a tenth of that.
+    """
 
     def __init__(
         self,
