@@ -194,3 +194,21 @@ def test_a_request_that_nobody_made_is_said(tmp_path: Path) -> None:
 )
 def test_tokens_that_fit_are_rounded_down(room: int | None, wanted: int | None) -> None:
     assert fitting(BIG, room) == wanted
+
+
+def test_a_call_without_a_price_is_not_said_to_have_cost_nothing(tmp_path: Path) -> None:
+    free = Candidate("new", "up1", 0, 0, 20, 20, 30)
+    nobody = Subject(customer="nobody", key="key_2")
+
+    async def act(ledger: Ledger) -> None:
+        (hold,) = await held(ledger, Ask("req_new", nobody, (free,)))
+        ledger.settle(
+            hold.attempt, Settlement(None, "unknown", 27, {"input": 7, "output": 20}, {"outcome": "ok"})
+        )
+
+    why = after(tmp_path, act, "new")
+
+    assert why.outcome == "uncertain"
+    assert why.summary == (
+        "new was sent the call. No price is known for it, so nobody knows yet what it cost, and nothing was charged."
+    )

@@ -186,6 +186,11 @@ def _told(attempts: Sequence[Attempt], refused: Refused | None) -> tuple[str, st
         return "open", f"Under way at {last.model}; {usd(last.held)} USD is held for it."
     if last.state == "RELEASED":
         return "failed", f"Failed at {last.provider}{tries}; its hold was given back and {cost} USD charged."
+    if last.state == "UNCERTAIN" and not last.price_version:
+        return "uncertain", (
+            f"{last.model} was sent the call{tries}. No price is known for it, so nobody knows yet what it cost, and"
+            " nothing was charged."
+        )
     if last.state == "UNCERTAIN":
         return "uncertain", (
             f"{last.model} was sent the call and nobody knows what it cost, so the hold of {usd(last.held)} USD is"
