@@ -135,8 +135,8 @@ def site(
             office=office,
         )  # fmt: skip
         app = Access(
-            create_app(desk, routes=routes, office=office), keys=Keys(ADMIN), open_reading=open_reading, tokens=office.token,
-            limits=limits,
+            create_app(desk, routes=routes, office=office), keys=Keys(ADMIN), open_reading=open_reading,
+            tokens=office.token, limits=limits,
         )  # fmt: skip
         with running(app) as url:
             yield Site(url, desk, office)

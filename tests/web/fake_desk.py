@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from decimal import Decimal
 from functools import cached_property, lru_cache
@@ -205,6 +205,9 @@ class FakeDesk:
         self.asked.append(request)
         if request.question in self.broken:
             raise self.broken[request.question]
+        if request.by == ("key",):
+            # None of these lines came through the gateway.
+            return replace(self.ask(replace(request, by=())), rows=())
         for name in (*request.by, *request.where):
             if name not in (*DIMENSIONS, "source", "account", "usage_type", "unit", *LINES):
                 raise UsageError(
