@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import compress
 from operator import attrgetter
 from typing import TypedDict, Unpack
 
@@ -123,7 +124,8 @@ class Usage:
 
     def used(self) -> dict[str, int]:
         """The buckets that are not zero, in the order of `BUCKETS`."""
-        return {name: count for name, count in zip(BUCKETS, _counts(self), strict=True) if count}
+        counts = _counts(self)
+        return dict(compress(zip(BUCKETS, counts, strict=True), counts))
 
     @property
     def context_tokens(self) -> int:

@@ -19,6 +19,8 @@ _LABELS = {
 _QUERY_TYPE = b"x-costweir-query-type"
 _NO_DEGRADE = b"x-costweir-no-degrade"
 _PREFIX = b"x-costweir-"
+#: The ledger keeps what a subject meets; the very subject of an earlier call is found there without comparing names.
+_subject = lru_cache(maxsize=4096)(Subject)
 #: Characters that an id or a label may have.
 MOST_LETTERS = 200
 
@@ -86,7 +88,7 @@ def identify(key: Key, headers: Sequence[tuple[bytes, bytes]], *, plan_of: Mappi
                 )  # fmt: skip
             found[kind] = word
     customer = found.pop("customer", key.customer)
-    subject = Subject(customer=customer, plan=plan_of.get(customer, ""), key=key.id, **found)
+    subject = _subject(customer=customer, plan=plan_of.get(customer, ""), key=key.id, **found)
     return Identity(subject, query_type, no_degrade)
 
 

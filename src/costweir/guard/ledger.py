@@ -66,7 +66,8 @@ class Terms:
         return cls(**json.loads(text))
 
 
-@dataclass(frozen=True, slots=True)
+# Made for every call, and frozen by agreement only: a frozen dataclass takes three times as long to make.
+@dataclass(slots=True)
 class Candidate:
     """One way to serve a request: `hold = fixed + cap * output_rate` bounds what the provider can bill for it.
 
@@ -89,7 +90,8 @@ class Candidate:
     """One sentence on what has no price or no bound."""
 
 
-@dataclass(frozen=True, slots=True)
+# As above: frozen by agreement only.
+@dataclass(slots=True)
 class Ask:
     """A request before it is sent. The first candidate is the model asked for, the others its declared stand-ins."""
 
@@ -99,7 +101,8 @@ class Ask:
     no_degrade: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+# As above: frozen by agreement only.
+@dataclass(slots=True)
 class Hold:
     """Room that is set aside, durable when the caller has it. `choice` is the index of the candidate that fits."""
 
@@ -160,7 +163,8 @@ class Refused:
     at: datetime
 
 
-@dataclass(frozen=True, slots=True)
+# As above: frozen by agreement only.
+@dataclass(slots=True)
 class Settlement:
     """How an attempt ended. `cost` None means that usage or price is unknown: the hold is charged (UNCERTAIN).
 
@@ -174,7 +178,8 @@ class Settlement:
     call: Mapping[str, object] = field(default_factory=dict[str, object])
 
 
-@dataclass(frozen=True, slots=True)
+# As above: frozen by agreement only.
+@dataclass(slots=True)
 class Settled:
     """What a settlement did: `charged` is at most the hold, `debt` is what went beyond it."""
 

@@ -8,7 +8,8 @@ from typing import Protocol
 from costweir.domain.usage import Usage
 
 
-@dataclass(frozen=True, slots=True)
+# Made for every call, so it is frozen by agreement only.
+@dataclass(slots=True)
 class Reply:
     """`usage` is None when it is missing or cannot be true: then nobody knows what the call cost (law L5).
 

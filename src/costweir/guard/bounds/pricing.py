@@ -19,7 +19,8 @@ _UNIT = Decimal(10**18)
 _REMEMBERED = 1024
 
 
-@dataclass(frozen=True, slots=True)
+# Made for every call, so it is frozen by agreement only.
+@dataclass(slots=True)
 class Cost:
     """A price in nano-dollars, and the version of the rows that it comes from."""
 
