@@ -11,6 +11,8 @@ import hashlib
 import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -71,14 +73,14 @@ class Job:
         work.mkdir(parents=True, exist_ok=True)
         try:
             self.emit(Progress("find", "", 0, 0))
-            found = discover(
-                paths, work=work, progress=lambda name, size: self.emit(Progress("fetch", name, 0, size))
-            )
-            connection = connect(work, self.options.memory_limit)
-            try:
+            # The database starts while the files are hashed.
+            with ThreadPoolExecutor(1) as pool:
+                starting = pool.submit(connect, work, self.options.memory_limit)
+                found = discover(
+                    paths, work=work, progress=lambda name, size: self.emit(Progress("fetch", name, 0, size))
+                )
+            with closing(starting.result()) as connection:
                 return self._stage(found, connection, work)
-            finally:
-                connection.close()
         except (OSError, duckdb.Error) as error:
             raise _fatal(error, self.into) from error
         finally:

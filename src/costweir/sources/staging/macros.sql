@@ -6,14 +6,15 @@ CREATE MACRO txt(x) AS
          WHEN trim(x::VARCHAR) = '' OR lower(trim(x::VARCHAR)) = 'null' OR upper(trim(x::VARCHAR)) = '\N' THEN NULL
          ELSE trim(x::VARCHAR) END;
 
--- A binary float goes through its shortest text, so that 123.456 stays 123.456 and gets no binary tail.
+-- A binary float goes through its shortest text, so that 123.456 stays 123.456 and gets no binary tail. Trimming takes
+-- as long as reading the number, so that only what cannot be read without is trimmed.
 CREATE MACRO amount(x) AS
     CASE WHEN typeof(x) LIKE 'DECIMAL%' THEN try_cast(x AS DECIMAL(38, 18))
-         ELSE try_cast(trim(x::VARCHAR) AS DECIMAL(38, 18)) END;
+         ELSE coalesce(try_cast(x::VARCHAR AS DECIMAL(38, 18)), try_cast(trim(x::VARCHAR) AS DECIMAL(38, 18))) END;
 
 CREATE MACRO qty(x) AS
     CASE WHEN typeof(x) LIKE 'DECIMAL%' THEN try_cast(x AS DECIMAL(38, 12))
-         ELSE try_cast(trim(x::VARCHAR) AS DECIMAL(38, 12)) END;
+         ELSE coalesce(try_cast(x::VARCHAR AS DECIMAL(38, 12)), try_cast(trim(x::VARCHAR) AS DECIMAL(38, 12))) END;
 
 CREATE MACRO slash_month_first(s) AS
     try_strptime(s, ['%m/%d/%y', '%m/%d/%Y', '%m/%d/%Y %H:%M', '%m/%d/%Y %H:%M:%S', '%m/%d/%Y %I:%M:%S %p',
