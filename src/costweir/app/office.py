@@ -6,7 +6,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
-from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
 from costweir.app.budgets import Budgets
@@ -38,6 +37,7 @@ class DeskOffice:
         self._settings = settings
         self._connecting = Connecting(desk, settings)
         self._mappings = Mappings(desk, settings)
+        self._repricing = Repricing(desk, settings)
         self._opening = threading.Lock()
         self._ledger: LedgerReader | None = None
 
@@ -87,7 +87,7 @@ class DeskOffice:
         """Trying and adding live sources."""
         return self._connecting
 
-    @cached_property
+    @property
     def budgets(self) -> Budgets:
         """The limits of the gateway."""
         return Budgets(self._desk.control, self._settings.ledger_path)
@@ -113,10 +113,10 @@ class DeskOffice:
             0
         ]
 
-    @cached_property
+    @property
     def repricing(self) -> Repricing:
         """Later prices of calls."""
-        return Repricing(self._desk, self._settings)
+        return self._repricing
 
     def charges(self, request: ChargesRequest) -> ChargesPage:
         """One page of lines."""
