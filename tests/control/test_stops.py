@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -48,7 +49,7 @@ def test_every_change_that_the_gateway_has_to_know_makes_the_revision_grow(contr
         change()
         seen.append(control.stops.revision)
 
-    assert all(later > earlier for earlier, later in zip(seen, seen[1:], strict=False)), seen
+    assert all(later > earlier for earlier, later in pairwise(seen)), seen
 
 
 def test_a_change_that_the_gateway_need_not_know_leaves_the_revision(control: Control) -> None:

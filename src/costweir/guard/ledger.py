@@ -66,7 +66,7 @@ class Terms:
         return cls(**json.loads(text))
 
 
-# Made for every call, and frozen by agreement only: a frozen dataclass takes three times as long to make.
+# Made for every call, and frozen by agreement only: a frozen dataclass takes longer to make.
 @dataclass(slots=True)
 class Candidate:
     """One way to serve a request: `hold = fixed + cap * output_rate` bounds what the provider can bill for it.
