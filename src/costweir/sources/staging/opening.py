@@ -68,17 +68,20 @@ class Opened:
 
     def titled(self, path: Path) -> str:
         """The relation of a CSV that begins with the same header and is not packed."""
-        return _csv(path, self.header, self.delimiter, header="true")
+        return _csv([path], self.header, self.delimiter, header="true")
 
-    def bare(self, path: Path, *, before: Header | None = None) -> str:
-        """The relation of a CSV of the same columns without a header, behind the columns `before`."""
-        return _csv(path, {**(before or {}), **self.header}, self.delimiter, header="false")
+    def bare(self, paths: Sequence[Path], *, before: Header | None = None) -> str:
+        """The relation of CSV files of the same columns without a header, behind the columns `before`."""
+        return _csv(paths, {**(before or {}), **self.header}, self.delimiter, header="false")
 
 
-def _csv(path: Path, columns: Header, delimiter: str, *, header: str, packing: str = "none") -> str:
+def _csv(
+    paths: Sequence[Path], columns: Header, delimiter: str, *, header: str, packing: str = "none"
+) -> str:
+    files = ", ".join(literal(str(path)) for path in paths)
     listed = ", ".join(f"{literal(name)}: {literal(kind)}" for name, kind in columns.items())
     return (
-        f"read_csv({literal(str(path))}, auto_detect = false, header = {header}, delim = {literal(delimiter)}, "
+        f"read_csv([{files}], auto_detect = false, header = {header}, delim = {literal(delimiter)}, "
         f"quote = '\"', escape = '\"', compression = {literal(packing)}, columns = {{{listed}}}, "
         "hive_partitioning = false"
     )
@@ -131,7 +134,7 @@ def _open_csv(path: Path, name: str, packing: str, text: str, temporary: Path | 
             hint="Give CSV, JSON lines or Parquet files as the provider exported them.",
         )
     columns = dict.fromkeys(names, "VARCHAR")
-    relation = _csv(path, columns, delimiter, header="true", packing=packing)
+    relation = _csv([path], columns, delimiter, header="true", packing=packing)
     return Opened(path, "csv", columns, relation, temporary, text[:_HEAD_KEPT], packing, delimiter)
 
 

@@ -57,6 +57,15 @@ class Part:
     before: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """A piece that was read: all of its `rows` as Parquet, or as text the lines of those that are `kept`."""
+
+    path: Path
+    rows: int
+    kept: int | None = None
+
+
 class _WholeError(Exception):
     """The file has to be read as a whole."""
 
@@ -80,15 +89,16 @@ def in_pieces(
     `select` are its columns as SQL; each file has the column PLACE besides. What passes the sieve is left out. Raises
     OSError for a full disk.
     """
-    with _threads(connection) as cursors:
-        cutter = _Cutter(opened, select, target, cursors, sieve)
-        try:
-            parts = cutter.parts()
-        except (_WholeError, EOFError, *INFLATE_ERRORS, duckdb.Error):
-            cutter.clear("*")
-            return None
-        cutter.clear("*.csv")
-        return parts
+    cutter = _Cutter(opened, select, target, sieve)
+    try:
+        with _threads(connection) as cursors:
+            pieces = cutter.pieces(cursors)
+        parts = cutter.parts(pieces, connection)
+    except (_WholeError, EOFError, *INFLATE_ERRORS, duckdb.Error):
+        cutter.clear("*")
+        return None
+    cutter.clear("*.csv")
+    return parts
 
 
 @contextmanager
@@ -112,36 +122,49 @@ def _threads(connection: duckdb.DuckDBPyConnection) -> Generator[Cursors]:
 
 @dataclass(slots=True)
 class _Cutter:
-    """Cuts a file and hands the pieces to the threads, one for each of `cursors`."""
+    """Cuts a file and hands the pieces to threads, one for each cursor."""
 
     opened: Opened
     select: str
     target: Path
-    cursors: Cursors
     sieve: Sieve | None
+    cursors: Cursors = field(default_factory=Cursors)
     #: Files of pieces that were read, to be written again: the next piece needs no new memory and no new disk.
     spare: SimpleQueue[Path] = field(default_factory=SimpleQueue[Path])
     broken: Event = field(default_factory=Event)
     threads: int = 1
 
-    def __post_init__(self) -> None:
-        """One thread for each cursor."""
-        self.threads = self.cursors.qsize()
-
-    def parts(self) -> tuple[Part, ...]:
-        """Every piece as a part. Raises what the first thread raised that could not read its piece."""
+    def pieces(self, cursors: Cursors) -> list[_Piece]:
+        """Reads every piece. Raises what the first thread raised that could not read its own."""
+        self.cursors, self.threads = cursors, cursors.qsize()
         for number in range(self.threads + 1):
             fresh = self._named(f"spare-{number}.csv")
             fresh.touch()
             self.spare.put(fresh)
         with ThreadPoolExecutor(self.threads) as pool:
             started = [pool.submit(self._bring, *piece) for piece in enumerate(self._cut())]
+        return [done.result() for done in started]
+
+    def parts(self, pieces: list[_Piece], connection: duckdb.DuckDBPyConnection) -> tuple[Part, ...]:
+        """The pieces as parts. What was kept of those that were sifted becomes one part."""
         parts: list[Part] = []
+        sifted: list[tuple[_Piece, int]] = []
         before = 0
-        for done in started:
-            path, rows = done.result()
-            parts.append(Part(path, before))
-            before += rows
+        for piece in pieces:
+            if piece.kept is None:
+                parts.append(Part(piece.path, before))
+            else:
+                sifted.append((piece, before))
+            before += piece.rows
+        if sifted:
+            places = f"{PLACE} + {[before for _, before in sifted]}[file_index::BIGINT + 1] AS {PLACE}"
+            lines = self.opened.bare([piece.path for piece, _ in sifted], before={_PLACE: "BIGINT"})
+            part = self._named("kept.parquet")
+            if _copied(connection, f"{places}, {self.select}", f"{lines})", part) != sum(
+                piece.kept or 0 for piece, _ in sifted
+            ):
+                raise _WholeError
+            parts.append(Part(part))
         return tuple(parts)
 
     def clear(self, names: str) -> None:
@@ -180,19 +203,20 @@ class _Cutter:
         left = done * (self.opened.path.stat().st_size - at) // at
         return min(PIECE_BYTES, max(left // (2 * self.threads), PIECE_BYTES // 4))
 
-    def _bring(self, number: int, piece: Path) -> tuple[Path, int]:
-        """Brings a piece into Parquet, and says where and how many rows it has."""
+    def _bring(self, number: int, piece: Path) -> _Piece:
+        """Sifts a piece or brings all of it into Parquet."""
         cursor = self.cursors.get()
         try:
             if self.broken.is_set():
                 raise _WholeError
-            part = self._named(f"{number}.parquet")
-            text = self.opened.bare(piece) if number else self.opened.titled(piece)
+            text = self.opened.bare([piece]) if number else self.opened.titled(piece)
             text = f"{text}, buffer_size = {_BUFFER_BYTES})"
-            rows = self._sifted(cursor, piece, text, number, part)
-            if rows is None:
-                rows = _copied(cursor, f"row_number() OVER () - 1 AS {PLACE}, {self.select}", text, part)
-            return part, rows
+            sifted = self._sifted(cursor, piece, text, number)
+            if sifted is not None:
+                return sifted
+            part = self._named(f"{number}.parquet")
+            rows = _copied(cursor, f"row_number() OVER () - 1 AS {PLACE}, {self.select}", text, part)
+            return _Piece(part, rows)
         except BaseException:
             self.broken.set()
             raise
@@ -201,13 +225,13 @@ class _Cutter:
             self.spare.put(piece)
 
     def _sifted(
-        self, cursor: duckdb.DuckDBPyConnection, piece: Path, relation: str, number: int, part: Path
-    ) -> int | None:
-        """Counts a piece and brings those of its rows into Parquet that are kept; None where all are to be."""
+        self, cursor: duckdb.DuckDBPyConnection, piece: Path, relation: str, number: int
+    ) -> _Piece | None:
+        """Counts a piece and writes the lines that are kept, each behind its place; None where all are kept."""
         sifted = self.sieve.sift(cursor, relation) if self.sieve else None
         if self.sieve is None or sifted is None:
             return None
-        few = piece.with_suffix(".few")
+        lines = self._named(f"{number}.lines.csv")
         with piece.open("rb") as stream, mmap(stream.fileno(), 0, access=ACCESS_READ) as text:
             starts = _lines(text)[0 if number else 1 :]
             # A row has at least one line. So where there are as many lines as rows, each line is one row.
@@ -215,15 +239,11 @@ class _Cutter:
                 self.sieve.idle = True
                 return None
             sign = self.opened.delimiter.encode()
-            with few.open("wb") as out:
+            with lines.open("wb") as out:
                 for place in sifted.kept:
                     out.write(b"%d%s%s" % (place, sign, text[starts[place] : starts[place + 1]]))
-        placed = f"{self.opened.bare(few, before={_PLACE: 'BIGINT'})})"
-        if _copied(cursor, f"{PLACE}, {self.select}", placed, part) != len(sifted.kept):
-            raise _WholeError
-        few.unlink()
         self.sieve.count(cursor)
-        return sifted.count
+        return _Piece(lines, sifted.count, len(sifted.kept))
 
 
 def _copied(cursor: duckdb.DuckDBPyConnection, select: str, relation: str, target: Path) -> int:
