@@ -4,47 +4,16 @@ from __future__ import annotations
 
 import shutil
 import sys
-import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-import uvicorn
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 from fake_desk import FakeDesk
-
-from costweir.prices.book import Book
-from costweir.web.app import create_app
-
-
-@contextmanager
-def serving(desk: FakeDesk, book: Callable[[], Book] = Book.load) -> Iterator[str]:
-    """The app over `desk` behind a real server; gives its address."""
-    config = uvicorn.Config(
-        create_app(desk, book=book, office=desk.office, ledger=desk.office.ledger),
-        port=0,
-        log_level="critical",
-        lifespan="off",
-        access_log=False,
-    )
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    deadline = time.monotonic() + 10
-    while not server.started:
-        if time.monotonic() > deadline:
-            raise RuntimeError("the test server did not start")
-        time.sleep(0.01)
-    try:
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join(5)
-        desk.office.close()
+from served import serving
 
 
 @pytest.fixture(scope="session")

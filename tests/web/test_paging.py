@@ -51,7 +51,7 @@ class Many(FakeDesk):
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
-    from conftest import serving
+    from served import serving
 
     with serving(Many()) as found:
         yield found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import csv
 import re
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from fake_desk import FakeDesk
 from httpx2 import Response
 from starlette.testclient import TestClient
 from starlette.types import ASGIApp, Receive, Scope, Send
+from weir_site import finished
 
 from costweir.control import Budget
 from costweir.guard import Start, open_ledger
@@ -78,7 +78,7 @@ def desk(tmp_path: Path) -> Iterator[FakeDesk]:
         entry = Budget(str(row["id"]), {key: value for key, value in row.items() if key != "id"})
         made.office.edit(lambda control, entry=entry: control.edits.put(entry, by="test"))
     terms = Terms(budgets=[{**row, "id": row["id"]} for row in BUDGETS])
-    asyncio.run(spend(tmp_path, terms, made.office.control.stops.revision))
+    finished(spend(tmp_path, terms, made.office.control.stops.revision))
     made.office.ledger_file = tmp_path / "ledger.db"
     yield made
     made.office.close()
@@ -238,7 +238,7 @@ def test_an_edit_that_the_gateway_has_not_taken_over_is_said(site: TestClient, t
 
 def test_an_edit_that_the_gateway_holds_is_said(site: TestClient, desk: FakeDesk, tmp_path: Path) -> None:
     done = _saved(site, id="small")
-    asyncio.run(_apply(tmp_path, desk.office.control.stops.revision))
+    finished(_apply(tmp_path, desk.office.control.stops.revision))
     text = site.get(done.headers["location"]).text
     assert "The budget small is saved.</b> The gateway holds it now." in text
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from conftest import serving
 from fake_desk import FakeDesk
 from playwright.sync_api import Browser, expect
+from served import serving
 from test_browser import SCREENS, overflow, screen, violations, visit
 from test_weir_budgets import BUDGETS, EDIT, FREEZE, PATH, spend
 
