@@ -17,6 +17,7 @@ from costweir.app.desk import LocalDesk, open_desk
 from costweir.app.terms import read_terms
 from costweir.config.tables import Budget as BudgetSetting
 from costweir.control import Budget, Control
+from costweir.control.runs import instant
 from costweir.errors import ConfigError, NotFound, UsageError
 from costweir.guard.ledger import Record, usd
 from costweir.guard.ledgers.front import compiled
@@ -171,10 +172,10 @@ def _previewed(found: Preview) -> dict[str, object]:
     ]
     first = found.first_blocked_at
     return {
-        "since": _instant(found.since), "until": _instant(found.until), "calls": found.calls,
+        "since": instant(found.since), "until": instant(found.until), "calls": found.calls,
         "cost_usd": usd(found.cost), "blocked_calls": found.blocked, "blocked_usd": usd(found.blocked_cost),
         "blocked_customers": len(rows), "blocked_windows": found.windows,
-        "first_blocked_at": None if first is None else _instant(first), "rows": rows,
+        "first_blocked_at": None if first is None else instant(first), "rows": rows,
     }  # fmt: skip
 
 
@@ -203,10 +204,6 @@ def _row(rule: Rule) -> dict[str, object]:
         "thresholds": list(rule.thresholds), "calls": rule.calls, "parallel": rule.parallel,
         "tokens_per_minute": rule.tokens_per_minute, "requests_per_minute": rule.requests_per_minute,
     }  # fmt: skip
-
-
-def _instant(at: datetime) -> str:
-    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 __all__: Sequence[str] = (

@@ -16,7 +16,6 @@ _STATES = {
     "RELEASED": ("given back", "neutral"), "UNCERTAIN": ("charged at its hold", "warn"),
 }  # fmt: skip
 _SPANS = {"day": "today", "week": "this week", "month": "this month", "total": "in all", "session": "session"}
-_LATER = {"day": "That day's", "week": "That week's", "month": "That month's"}
 
 
 def dollars(nano: int) -> Decimal:
@@ -84,13 +83,8 @@ def clock(at: datetime | None) -> Cell:
     )
 
 
-def age(since: datetime, now: datetime) -> str:
-    """How long ago, in two units at most."""
-    return fmt.age(now - since)
-
-
 def gauge(balance: Balance, label: str) -> Gauge:
-    """Settled and held of a limit. The limit stands at 80 % of the width, so that what goes beyond it can be seen."""
+    """Settled and held of a limit, which is the full width."""
     limit = balance.limit or 0
     spent, held = balance.settled + balance.debt, balance.held
     full = max(limit, 1)
