@@ -1,0 +1,1 @@
+"""What other systems of observability read: metrics, log lines, and the files of `costweir render`."""
