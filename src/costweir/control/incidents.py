@@ -20,13 +20,24 @@ _LONGEST_WAIT = timedelta(hours=4)
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """Something that is wrong at this moment. `key` is the same for as long as it is the same matter."""
+    """Something that is wrong at this moment. `key` is the same for as long as it is the same matter.
+
+    `severity` is `critical`, `warning` or `info`; `team` says who is to hear of it, and `link` is the view of the
+    pages that explains it. `period` is the window that `value` and `limit` are of, such as `2026-11-20`; the three are
+    texts for people.
+    """
 
     key: str
     event: str
     subject: str
     text: str
     hint: str = ""
+    severity: str = "warning"
+    team: str = ""
+    link: str = ""
+    period: str = ""
+    value: str = ""
+    limit: str = ""
 
 
 @dataclass(frozen=True, slots=True)
