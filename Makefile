@@ -3,7 +3,8 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 ARGS ?=
-PYTEST_ARGS ?= -n auto --dist loadgroup
+# One worker more than cores: tests that start servers wait more than they compute.
+PYTEST_ARGS ?= -n $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1))) --dist loadgroup
 UV = $(shell command -v uv 2>/dev/null || echo .tools/bin/uv)
 
 .PHONY: help demo up test check bench bench-gateway bench-overspend soak docs test-peers format clean browser

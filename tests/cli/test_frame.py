@@ -164,13 +164,18 @@ def test_ctrl_c_exits_130(capfd: pytest.CaptureFixture[str]) -> None:
 
 
 def test_sigint_to_the_real_program_exits_130_without_a_traceback(home: Path) -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "costweir", "classify", "-"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    # A shell lets what it starts in the background ignore the signal, and a child inherits that.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "costweir", "classify", "-"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
     with process:
         assert process.stdin is not None
         assert process.stdout is not None
