@@ -32,7 +32,7 @@ from costweir.queries.rows import answer_rows
 from costweir.store.warehouse import Reader, Warehouse
 
 #: Questions whose rows need more than one query; all others are answered by `answer_rows`.
-_SPECIAL: Mapping[str, Callable[[Reader, Asked], Result]] = {
+SPECIAL: Mapping[str, Callable[[Reader, Asked], Result]] = {
     "budgets": answer_budgets,
     "call_prices": answer_call_prices,
     "data_health": answer_health,
@@ -71,7 +71,7 @@ def ask(
             question, _select(question, request, basis, period), request.currency.upper(), coverage, request
         )
         asked = asked.narrowed()
-        result = _SPECIAL.get(question.id, answer_rows)(reader, asked)
+        result = SPECIAL.get(question.id, answer_rows)(reader, asked)
     return _answer(asked, result, calls)
 
 
@@ -134,7 +134,7 @@ def _select(question: Question, request: Request, basis: str, period: Period) ->
         if request.where[name]
     }
     return Selection(
-        facts=_facts(question, basis, (*by, *where.values())),
+        facts=facts_of(question, basis, (*by, *where.values())),
         basis=basis,
         by=by,
         filter=Filter(values, period.since, period.until),
@@ -143,7 +143,8 @@ def _select(question: Question, request: Request, basis: str, period: Period) ->
     )
 
 
-def _facts(question: Question, basis: str, used: tuple[Dimension, ...]) -> Facts:
+def facts_of(question: Question, basis: str, used: tuple[Dimension, ...]) -> Facts:
+    """The smallest facts that know what is used. Raises UsageError for a dimension that the basis does not know."""
     if question.needs == "restatements":
         return "restatements"
     if question.needs == "adjustments":
