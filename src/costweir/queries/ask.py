@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from urllib.parse import urlencode
 
@@ -24,6 +24,7 @@ from costweir.queries.dimensions import Dimension, Facts, find_dimension
 from costweir.queries.health import answer_health
 from costweir.queries.margin import answer_margin
 from costweir.queries.question import Question, find_question, part
+from costweir.queries.recent import answer_recent
 from costweir.queries.reconcile import answer_reconcile
 from costweir.queries.render import COST_COLUMNS, Filter, Selection
 from costweir.queries.request import Request
@@ -37,7 +38,9 @@ SPECIAL: Mapping[str, Callable[[Reader, Asked], Result]] = {
     "call_prices": answer_call_prices,
     "data_health": answer_health,
     "margin": answer_margin,
+    "recent": answer_recent,
     "reconcile": answer_reconcile,
+    "traffic": answer_recent,
 }
 
 
@@ -53,22 +56,30 @@ def ask(
     *,
     today: date | None = None,
     lags: Mapping[str, timedelta] | None = None,
+    now: datetime | None = None,
 ) -> Answer:
     """Answers one question of the catalogue.
 
-    `today` is the UTC day it is asked on; `lags` overrides the stated delivery lag by source. Raises
-    UsageError for an unknown question, dimension, basis or value that cannot be read, and Unreachable when
-    the store does not answer.
+    `today` is the UTC day it is asked on, and `now` the instant; the one follows from the other, a day ends with its
+    last instant. `lags` overrides the stated delivery lag by source. Raises UsageError for an unknown question,
+    dimension, basis or value that cannot be read, and Unreachable when the store does not answer.
     """
     question = find_question(request.question)
     period = _period(request)
-    now = today or datetime.now(UTC).date()
+    if now is None:
+        now = datetime.combine(today + timedelta(days=1), time(), UTC) if today else datetime.now(UTC)
+    today = today or now.astimezone(UTC).date()
     with warehouse.snapshot() as reader:
-        coverage = read_coverage(reader, period, now, lags)
+        coverage = read_coverage(reader, period, today, lags)
         calls = _calls(reader) if _asks_calls(question, request, coverage) else _Calls(0, None)
         basis = _basis(question, request, billed=bool(coverage.loads) or not calls.count)
         asked = Asked(
-            question, _select(question, request, basis, period), request.currency.upper(), coverage, request
+            question,
+            _select(question, request, basis, period),
+            request.currency.upper(),
+            coverage,
+            request,
+            now,
         )
         asked = asked.narrowed()
         result = SPECIAL.get(question.id, answer_rows)(reader, asked)

@@ -26,13 +26,15 @@ _SOURCE_FIELDS = ("provider", "source", "account")
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A request that was understood: the question, what to select, the wanted currency and what is stored."""
+    """A request that was understood: the question, what to select, the wanted currency, what is stored, and the instant
+    at which it is asked."""
 
     question: Question
     selection: Selection
     currency: str
     coverage: Coverage
     request: Request
+    now: datetime
 
     def narrowed(self) -> Asked:
         """With only the loads that the filters on provider, source and account let through."""
