@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from costweir.app.weir.outbox import call_of
+from costweir.app.weir.outbox import adjustment_of, call_of
 from costweir.domain.call import CALL_COLUMN_NAMES, OUTCOMES, USAGE_CERTAINTIES
 from costweir.guard.ledger import Attempt, Subject
+from costweir.store.engines.duckdb import DuckDBWarehouse as DuckDB
 
 AT = datetime(2026, 11, 21, 23, 59, 59, tzinfo=UTC)
 
@@ -57,7 +59,7 @@ def test_a_settled_attempt() -> None:
     [
         ({"state": "UNCERTAIN", "charged": 2_000, "certainty": "unknown"}, Decimal("0.000002")),
         ({"state": "UNCERTAIN", "charged": 0, "certainty": "unknown", "price_version": ""}, None),
-        ({"state": "RELEASED", "charged": 0, "certainty": ""}, Decimal(0)),
+        ({"state": "RELEASED", "charged": 0, "certainty": "unknown"}, Decimal(0)),
         ({"charged": 2_000, "debt": 500}, Decimal("0.0000025")),
     ],
 )
@@ -72,3 +74,33 @@ def test_every_row_fits_the_table(state: str, call: dict[str, object]) -> None:
     assert set(row) <= set(CALL_COLUMN_NAMES)
     assert row["outcome"] in OUTCOMES
     assert row["usage_certainty"] in USAGE_CERTAINTIES
+
+
+def test_usage_that_came_late_is_an_adjustment_beside_the_call(tmp_path: Path) -> None:
+    late = attempt(
+        charged=500, call={"outcome": "error", "corrected": {"at": 1_795_305_600 * 10**9, "before": 2_000}}
+    )
+    row = adjustment_of(late)
+    assert row is not None
+    warehouse = DuckDB.open(tmp_path / "facts.duckdb")
+    warehouse.migrate()
+    for _ in range(2):
+        # Whether the call was carried over before or not, and however often it is.
+        warehouse.append([call_of(attempt(state="UNCERTAIN", charged=2_000, certainty="unknown"), {})])
+        warehouse.append([call_of(late, {})])
+        warehouse.adjust([row])
+
+    found = warehouse.query("SELECT metered_cost, x_adjustments FROM calls_facts").rows
+    moved = warehouse.query("SELECT metered_cost, x_change, restated_on FROM adjustments_facts").rows
+    warehouse.close()
+    assert found == ((Decimal("0.0000005"), 1),)
+    assert moved == ((Decimal("-0.0000015"), "corrected", date(2026, 11, 22)),)
+    assert adjustment_of(attempt()) is None
+
+
+def test_a_call_that_had_no_price_is_priced_by_late_usage() -> None:
+    late = attempt(price_version="", call={"price_version": "v2", "corrected": {"at": 0, "before": 0}})
+    row = adjustment_of(late)
+    assert row is not None
+    assert (row["reason"], row["usd_before"], row["price_version_after"]) == ("priced", None, "v2")
+    assert call_of(late, {})["settled_usd"] is None

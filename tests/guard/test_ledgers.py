@@ -11,7 +11,7 @@ import pytest
 from guard_world import CENT, USD, House, ask, budget, candidate, held, refused, terms
 
 from costweir.errors import ConfigError, Conflict, NotFound
-from costweir.guard.ledger import Subject, Terms
+from costweir.guard.ledger import Settlement, Subject, Terms
 from costweir.guard.ledgers.sqlite import SqliteLedger
 
 Open = Callable[..., House]
@@ -227,16 +227,28 @@ def test_unknown_usage_charges_the_hold(opened: Open) -> None:
 
 def test_usage_that_comes_late_replaces_what_was_charged_for_not_knowing(opened: Open) -> None:
     house = opened(terms(budget("day")))
-    hold = held(house.reserve(candidate(30 * CENT)))
-    house.settle(hold, None)
-    seq = house.run(house.ledger.outbox(0))[-1][0]
+    hold = held(house.reserve(candidate(30 * CENT, price_version="v1")))
+    house.ledger.settle(hold.attempt, Settlement(None, "unknown", call={"duration_ms": 12}))
+    ((seq, ended),) = house.run(house.ledger.outbox(0))
 
     assert house.settle(hold, 5 * CENT).charged == 5 * CENT
     assert house.states() == ["SETTLED"]
     assert house.balances()["day"].settled == 5 * CENT
-    assert [one.charged for _, one in house.run(house.ledger.outbox(seq))] == [5 * CENT]
+    ((_, late),) = house.run(house.ledger.outbox(seq))
+    assert late.charged == 5 * CENT
+    # It ended when it ended, and what was told of it then stays.
+    assert late.ended_at == ended.ended_at
+    assert (late.call["duration_ms"], late.correction and late.correction.before) == (12, 30 * CENT)
     assert house.settle(hold, 9 * CENT).repeated
     assert house.drifts() == []
+
+
+def test_of_what_was_given_back_no_usage_is_reported(opened: Open) -> None:
+    house = opened(terms(budget("day")))
+    house.release(held(house.reserve()))
+
+    ((_, row),) = house.run(house.ledger.outbox(0))
+    assert (row.state, row.certainty, row.cost) == ("RELEASED", "unknown", 0)
 
 
 @pytest.mark.parametrize("end", ["settle", "release", "uncertain"])

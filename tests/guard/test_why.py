@@ -212,3 +212,34 @@ def test_a_call_without_a_price_is_not_said_to_have_cost_nothing(tmp_path: Path)
     assert why.summary == (
         "new was sent the call. No price is known for it, so nobody knows yet what it cost, and nothing was charged."
     )
+
+
+def test_an_attempt_without_a_price_is_unpriced_and_not_free(tmp_path: Path) -> None:
+    async def act(ledger: Ledger) -> None:
+        unknown = replace(BIG, model="new", fixed=0, output_rate=0, priced=False, price_version="")
+        (hold,) = [await ledger.reserve(Ask("req_a", Subject(key="key_2"), (unknown,)), send=True)]
+        assert isinstance(hold, Hold)
+        ledger.settle(hold.attempt, Settlement(None, "unknown"))
+
+    (row,) = after(tmp_path, act, "a").to_json()["attempts"]  # pyright: ignore
+
+    assert (row["state"], row["settled_usd"]) == ("UNCERTAIN", None)
+
+
+def test_every_attempt_has_the_same_keys_however_it_ended(tmp_path: Path) -> None:
+    async def act(ledger: Ledger) -> None:
+        done, back, _ = await held(ledger, ask("a", SMALL), ask("a", SMALL), ask("a", SMALL))
+        ledger.settle(done.attempt, Settlement(1, "reported", call={"outcome": "ok", "hold": [1, 2, 3]}))
+        ledger.release(back.attempt, "connect", {"outcome": "error", "error_type": "connect"})
+
+    after(tmp_path, act, "a")
+    # The third was under way when the gateway ended; the next one ends it.
+    told = after(tmp_path, lambda _: asyncio.sleep(0), "a").to_json()["attempts"]
+    rows: list[dict[str, Any]] = told  # pyright: ignore
+
+    assert [(row["state"], row["outcome"], row["error_type"]) for row in rows] == [
+        ("SETTLED", "ok", None),
+        ("RELEASED", "error", "connect"),
+        ("UNCERTAIN", "error", "interrupted"),
+    ]
+    assert len({frozenset(row) for row in rows}) == 1

@@ -13,6 +13,7 @@ import click
 from costweir.cli.budget_test import budget_test
 from costweir.cli.frame import Group, flags
 from costweir.cli.output import columns, note, show_json, show_record, show_rows
+from costweir.cli.rows import readable_rows
 from costweir.cli.session import settings
 from costweir.cli.values import FILTER, SPAN
 from costweir.errors import UsageError
@@ -39,7 +40,7 @@ def list_() -> None:
     from costweir.app.budgets import listed_budgets
 
     rows = listed_budgets(settings())
-    shown = rows if flags().json else [{**row, "scope": _scope(row)} for row in rows]
+    shown = rows if flags().json else readable_rows(rows)
     empty = "No budget is set yet. Try `costweir budget set everything --limit-usd 10 --window day`."
     show_rows("budgets", shown, _SHOWN, empty=empty)
 
@@ -145,7 +146,7 @@ def freeze(*, scope: tuple[tuple[str, str], ...], reason: str, off: bool, listin
     if listing:
         with Control.open(chosen.control_path, read_only=True) as control:
             rows = [stop.to_json() for stop in control.stops.listed()]
-        shown = rows if flags().json else [{**row, "scope": _scope(row)} for row in rows]
+        shown = rows if flags().json else readable_rows(rows)
         show_rows("stops", shown, _STOPS, empty="Nothing is stopped.")
         return
     with Control.open(chosen.control_path) as control:
@@ -197,9 +198,3 @@ def _say(applied: bool | None) -> None:
         note("The gateway has not taken it over yet; `costweir doctor` shows whether it runs.")
     else:
         note("No gateway runs here; the next one begins with it.")
-
-
-def _scope(row: Mapping[str, Any]) -> str:
-    fixed = [f"{kind}={member}" for kind, member in row["scope"].items()]
-    each = [f"each {kind}" for kind in row.get("each", ())]
-    return ", ".join([*fixed, *each]) or "everything"

@@ -11,12 +11,12 @@ import click
 
 from costweir.cli.frame import Group, flags
 from costweir.cli.output import columns, note, show_json, show_rows
+from costweir.cli.rows import readable_rows
 from costweir.cli.session import settings
 from costweir.cli.values import FILTER
 from costweir.errors import CheckFailed, NotFound, UsageError
 
 if TYPE_CHECKING:
-    from costweir.guard.ledger import Balance
     from costweir.guard.ledgers.reader import LedgerReader
 
 _STATES = ("HELD", "SENT", "SETTLED", "RELEASED", "UNCERTAIN")
@@ -47,11 +47,7 @@ def balances(scope: tuple[tuple[str, str], ...]) -> None:
     with _reader() as reader:
         found = [] if reader is None else reader.balances(dict(scope))
     rows = [balance_record(one) for one in found]
-    shown = (
-        rows
-        if flags().json
-        else [{**row, "scope": _scope(one)} for row, one in zip(rows, found, strict=True)]
-    )
+    shown = rows if flags().json else readable_rows(rows)
     show_rows("ledger_balances", shown, _BALANCES, empty="No budget is set, or none of that scope.")
 
 
@@ -76,7 +72,8 @@ def attempts(request_id: str, state: str | None, limit: int) -> None:
         {**attempt_record(one), "customer": one.subject.customer, "session": one.subject.session}
         for one in found
     ]
-    show_rows("ledger_attempts", rows, _ATTEMPTS, empty=_EMPTY)
+    shown = rows if flags().json else readable_rows(rows)
+    show_rows("ledger_attempts", shown, _ATTEMPTS, empty=_EMPTY)
 
 
 @ledger.command()
@@ -140,7 +137,3 @@ def _reader() -> Generator[LedgerReader | None]:
         return
     with opened:
         yield opened
-
-
-def _scope(one: Balance) -> str:
-    return ", ".join(f"{kind}={member}" for kind, member in one.scope.items()) or "everything"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from costweir.cli.frame import Command, flags
 from costweir.cli.output import columns, show_json, show_rows, show_table, write
+from costweir.cli.rows import readable_rows
 from costweir.cli.session import settings
 
 if TYPE_CHECKING:
@@ -38,21 +38,21 @@ def why(*, request_id: str) -> None:
     The id stands in every reply, in the header x-costweir-request-id.
     """
     found = _explained(request_id)
-    record = found.to_json()
+    record: Any = found.to_json()
     if flags().json:
         show_json({"schema": "costweir.why/1", **record})
     elif flags().csv:
-        show_rows("why", _rows(record["attempts"]), _ATTEMPTS)
+        show_rows("why", readable_rows(record["attempts"]), _ATTEMPTS)
     else:
         write(f"{found.summary}\n")
         refusal: Any = record["refusal"]
-        parts = [(_rows(record["attempts"]), _ATTEMPTS)]
+        parts = [(record["attempts"], _ATTEMPTS)]
         if refusal is not None:
-            parts += [(_rows(refusal["holders"]), _HOLDERS), (_rows(refusal["candidates"]), _CANDIDATES)]
-        for rows, shown in [*parts, (_rows(record["budgets"]), _BUDGETS)]:
+            parts += [(refusal["holders"], _HOLDERS), (refusal["candidates"], _CANDIDATES)]
+        for rows, shown in [*parts, (record["budgets"], _BUDGETS)]:
             if rows:
                 write("\n")
-                show_table(rows, shown)
+                show_table(readable_rows(rows), shown)
 
 
 def _explained(request_id: str) -> Why:
@@ -69,16 +69,3 @@ def _explained(request_id: str) -> Why:
         )
     with LedgerReader(path) as reader:
         return explain(reader, request_id)
-
-
-def _rows(value: Any) -> list[Mapping[str, object]]:
-    """Rows for a table; a scope and the parts of a hold are texts there."""
-    return [{name: _cell(name, cell) for name, cell in row.items()} for row in value]
-
-
-def _cell(name: str, cell: Any) -> object:
-    if name == "scope":
-        return ", ".join(f"{kind}={member}" for kind, member in cell.items()) or "all"
-    if name == "hold":
-        return f"{cell['input_usd']} + {cell['output_tokens']} x {cell['output_token_usd']}"
-    return cell

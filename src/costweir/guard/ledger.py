@@ -7,10 +7,11 @@ fits every limit, under any interleaving and after any crash (laws L1, L2, L3, L
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
-from typing import Any, Literal, Protocol
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, Literal, Protocol, cast
 
 #: Nano-dollars in a dollar.
 NANO = 1_000_000_000
@@ -209,6 +210,15 @@ class Balance:
 
 
 @dataclass(frozen=True, slots=True)
+class Correction:
+    """Usage that came after an attempt of unknown cost had ended: when, and what was charged before; None for a call
+    that had no price."""
+
+    at: datetime
+    before: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Attempt:
     """A row of the ledger: one try at a provider."""
 
@@ -227,6 +237,33 @@ class Attempt:
     ended_at: datetime | None
     usage: Mapping[str, int] = field(default_factory=dict[str, int])
     call: Mapping[str, object] = field(default_factory=dict[str, object])
+
+    @property
+    def cost(self) -> int | None:
+        """What it cost so far, debt included; None where no price is known, which is not the same as nothing (L5)."""
+        unpriced = self.state == "UNCERTAIN" and not self.price_version
+        return None if unpriced else self.charged + self.debt
+
+    @property
+    def correction(self) -> Correction | None:
+        """What it was charged before its usage came late."""
+        told = self.call.get("corrected")
+        if not isinstance(told, Mapping):
+            return None
+        late = cast("Mapping[str, int]", told)
+        moment = datetime.fromtimestamp(late["at"] // NANO, UTC)
+        return Correction(moment, late["before"] if self.price_version else None)
+
+    @property
+    def outcome(self) -> str:
+        """`ok`, `error` or `aborted`; empty while it is open."""
+        return str(self.call.get("outcome", "error")) if self.ended_at is not None else ""
+
+    @property
+    def error(self) -> str:
+        """What went wrong, in a word; an attempt that nobody was there to end was interrupted."""
+        told = "outcome" in self.call or self.ended_at is None
+        return str(self.call.get("error_type", "" if told else "interrupted"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,6 +361,17 @@ class Ledger(Protocol):
     async def close(self) -> None:
         """Commits what is queued."""
         ...
+
+
+def scope_words(scope: Mapping[str, str], each: Iterable[str] = ()) -> str:
+    """`customer=acme, each session`, or `everything`."""
+    named = [f"{kind}={member}" for kind, member in scope.items()]
+    return ", ".join([*named, *(f"each {kind}" for kind in each)]) or "everything"
+
+
+def dollars(nano: int) -> Decimal:
+    """Nano-dollars as an exact amount."""
+    return Decimal(nano).scaleb(-9)
 
 
 def usd(nano: int) -> str:

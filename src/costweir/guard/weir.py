@@ -10,6 +10,7 @@ so degrading, clamping and blocking are one decision.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 
 from costweir.errors import Conflict, NotFound
 from costweir.guard.gauges import Gauges, Match
@@ -115,7 +116,8 @@ class Weir:
         entry = self.open.get(attempt)
         if entry is None:
             return False
-        settlement = Settlement(0, "reported", call={**call, "reason": reason})
+        # Nothing was billed; of what would have been used nobody knows anything.
+        settlement = Settlement(0, "unknown", call={**call, "reason": reason})
         self._end(entry, settlement, charged=0, debt=0, never_was=1)
         entry.state = "RELEASED"
         self._journal.ended(entry, settlement, self._clock())
@@ -126,7 +128,7 @@ class Weir:
         """Takes an attempt back that could not be kept: nobody was told of it, so nothing is told to the journal."""
         entry = self.open.get(attempt)
         if entry is not None:
-            self._end(entry, Settlement(0, "reported"), charged=0, debt=0, never_was=1)
+            self._end(entry, Settlement(0, "unknown"), charged=0, debt=0, never_was=1)
             entry.meters = ()
             del self._ended[attempt]
             self._journal.undone(entry)
@@ -279,6 +281,8 @@ class Weir:
         now = self._clock()
         charged, debt = _split(settlement.cost, entry.held)
         change = (charged - entry.charged, debt - entry.debt)
+        corrected = {"at": now, "before": entry.charged + entry.debt}
+        settlement = replace(settlement, call={**settlement.call, "corrected": corrected})
         meters = self.gauges.meters_of(entry.subject, entry.model, entry.provider, at=entry.at, now=now)
         for meter in meters:
             meter.correct(*change)

@@ -74,33 +74,37 @@ def explain(reader: Reader, request_id: str) -> Why:
 
 
 def attempt_record(row: Attempt) -> Record:
-    """An attempt as the contract's section 6 writes it, and more."""
+    """An attempt as the contract's section 6 writes it, and more. The keys are always the same; `settled_usd` is None
+    where no price is known."""
     told = row.call
-    record: Record = {
+    return {
         "attempt_id": f"att_{row.attempt}",
         "request_id": row.request_id,
         "state": row.state,
         "model": row.model,
         "provider": row.provider,
         "held_usd": usd(row.held),
-        "settled_usd": usd(row.charged),
+        "settled_usd": None if row.cost is None else usd(row.charged),
         "debt_usd": usd(row.debt),
         "usage": row.certainty or "unknown",
         "tokens": dict(row.usage),
         "price_version": row.price_version,
         "created_at": instant(row.created_at),
         "ended_at": instant(row.ended_at),
+        "outcome": row.outcome or None,
+        "error_type": row.error or None,
+        "finish_reason": told.get("finish_reason"),
+        "degraded_from": told.get("degraded_from"),
+        "hold": _hold(told.get("hold")),
     }
-    record |= {
-        name: told[name]
-        for name in ("outcome", "error_type", "finish_reason", "degraded_from")
-        if name in told
-    }
-    hold = told.get("hold")
-    if isinstance(hold, list) and len(cast("list[int]", hold)) == 3:
-        fixed, cap, rate = cast("list[int]", hold)
-        record["hold"] = {"input_usd": usd(fixed), "output_tokens": cap, "output_token_usd": usd(rate)}
-    return record
+
+
+def _hold(told: object) -> Record | None:
+    """What a hold is made of, where the attempt ended as calls do."""
+    if not isinstance(told, list) or len(cast("list[int]", told)) != 3:
+        return None
+    fixed, cap, rate = cast("list[int]", told)
+    return {"input_usd": usd(fixed), "output_tokens": cap, "output_token_usd": usd(rate)}
 
 
 def balance_record(row: Balance) -> Record:

@@ -11,13 +11,12 @@ import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from decimal import Decimal
 from typing import TYPE_CHECKING, Protocol
 
 from costweir.app.weir.alarms import BATCH as EVENTS
 from costweir.app.weir.alarms import hear
 from costweir.errors import Error
-from costweir.guard.ledger import NANO, Attempt, Event
+from costweir.guard.ledger import Attempt, Event, dollars
 from costweir.prices.table import short_name
 
 if TYPE_CHECKING:
@@ -49,7 +48,6 @@ _TEXTS = (
     "response_model",
     "degraded_from",
     "query_type",
-    "error_type",
     "finish_reason",
 )
 _NUMBERS = ("duration_ms", "first_token_ms")
@@ -70,30 +68,26 @@ class Source(Protocol):
 def call_of(attempt: Attempt, kinds: Mapping[str, str]) -> dict[str, Value]:
     """The Call of an attempt; `kinds` gives the provider's code for the id of a configured provider.
 
-    What is unpriced costs null, never zero (law L5).
+    What is unpriced costs null, never zero (law L5). Usage that came late is an adjustment beside the call (law L6).
     """
     told, subject = attempt.call, attempt.subject
     at, ended = attempt.created_at.astimezone(UTC), attempt.ended_at
-    unpriced = attempt.state == "UNCERTAIN" and not attempt.price_version
+    correction = attempt.correction
+    cost = attempt.cost if correction is None else correction.before
     model = str(told.get("response_model") or attempt.model)
     row: dict[str, Value] = {
         "call_id": f"att_{attempt.attempt}", "request_id": attempt.request_id, "started_at": _naive(at),
         "ended_at": None if ended is None else _naive(ended.astimezone(UTC)),
         "provider": kinds.get(attempt.provider, attempt.provider), "service": attempt.provider,
-        "model": short_name(model), "outcome": str(told.get("outcome", "error")),
+        "model": short_name(model), "outcome": attempt.outcome or "error", "error_type": attempt.error or None,
         "customer": subject.customer or UNTAGGED, "project": subject.project or UNTAGGED,
         "feature": subject.feature or UNTAGGED, "session_id": subject.session or UNTAGGED,
         "end_user": subject.user or None, "key_id": subject.key or UNTAGGED, "plan_tier": subject.plan or None,
-        "environment": subject.environment or None, "reserved_usd": _usd(attempt.held),
-        "settled_usd": None if unpriced else _usd(attempt.charged + attempt.debt),
+        "environment": subject.environment or None, "reserved_usd": dollars(attempt.held),
+        "settled_usd": None if cost is None else dollars(cost),
         "price_version": attempt.price_version or None, "usage_certainty": attempt.certainty or "unknown",
         "usage_date": at.date(), "usage_hour": at.hour, "iso_dow": at.isoweekday(), "usage_month": f"{at:%Y-%m}",
     }  # fmt: skip
-    if "outcome" not in told:
-        # Nobody was there any more to say how it ended.
-        row["error_type"] = "interrupted"
-    if attempt.state == "RELEASED":
-        row["usage_certainty"] = "reported"
     row |= {name: str(told[name]) for name in _TEXTS if told.get(name)}
     row |= {name: int(str(told[name])) for name in _NUMBERS if told.get(name) is not None}
     for bucket, count in attempt.usage.items():
@@ -104,8 +98,21 @@ def call_of(attempt: Attempt, kinds: Mapping[str, str]) -> dict[str, Value]:
     return row
 
 
-def _usd(nano: int) -> Decimal:
-    return Decimal(nano) / NANO
+def adjustment_of(attempt: Attempt) -> dict[str, Value] | None:
+    """What late usage changed, as an adjustment of the attempt's Call; None where nothing came late."""
+    correction = attempt.correction
+    if correction is None or attempt.cost is None:
+        return None
+    before, at = correction.before, correction.at.astimezone(UTC)
+    version = str(attempt.call.get("price_version") or attempt.price_version)
+    return {
+        # A call of unknown usage is never priced anew, and usage comes late once: this is always the first step.
+        "call_id": f"att_{attempt.attempt}", "step": 1, "run_id": f"late-{attempt.attempt}",
+        "reason": "priced" if before is None else "corrected",
+        "usd_before": None if before is None else dollars(before), "usd_after": dollars(attempt.cost),
+        "price_version_before": attempt.price_version or None, "price_version_after": version,
+        "adjusted_by": "gateway", "adjusted_at": _naive(at), "adjusted_on": at.date(),
+    }  # fmt: skip
 
 
 def _naive(moment: datetime) -> datetime:
@@ -147,6 +154,9 @@ class Outbox:
         ended = self._source.outbox(int(control.get(CURSOR, "0")), BATCH)
         if ended:
             self._desk.warehouse.append([call_of(attempt, self._kinds) for _, attempt in ended])
+            late = [row for _, attempt in ended if (row := adjustment_of(attempt)) is not None]
+            if late:
+                self._desk.warehouse.adjust(late)
             control.put(CURSOR, str(ended[-1][0]))
         while hear(control, self._source, _write) == EVENTS:
             pass

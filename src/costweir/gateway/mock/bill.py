@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import ROUND_CEILING, Decimal
 
-#: Nano-dollars in a dollar.
-NANO = 1_000_000_000
+from costweir.guard.ledger import NANO, dollars
+
 _MILLION = 1_000_000
 _LINES_KEPT = 100_000
 
@@ -112,7 +112,7 @@ class Bill:
     def to_json(self, *, newest: int = 0) -> dict[str, object]:
         """As `GET /bill` shows it, with the newest lines that were asked for."""
         return {
-            "total_nano": self.total, "total_usd": f"{Decimal(self.total).scaleb(-9):f}", "calls": self.calls,
+            "total_nano": self.total, "total_usd": f"{dollars(self.total):f}", "calls": self.calls,
             "refused": self.refused, "by_model": dict(self.by_model),
             "lines": [line.to_json() for line in self._newest(newest)],
         }  # fmt: skip

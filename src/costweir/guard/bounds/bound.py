@@ -182,9 +182,11 @@ def _unit_of(shape: Shape, rates: Rates) -> _Unit:
         out = max(_highest(rates, spoken, missing), *(rates.parts.get(name, 0) for name in _OUTPUT))
     for bucket, _ in shape.fees:
         _highest(rates, (bucket,), missing)
+    # What has no price has no version of one, so that nobody takes its hold for its cost.
+    version = "" if missing else rates.version
     return _Unit(
         input=into, request=rates.parts.get("request", 0), output=-(-out // PARTS), rates=rates.parts,
-        version=rates.version, missing=tuple(missing),
+        version=version, missing=tuple(missing),
     )  # fmt: skip
 
 

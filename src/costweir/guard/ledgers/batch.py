@@ -25,6 +25,10 @@ WHERE attempt = ?"""
 _CHANGE = """
 UPDATE balances SET settled = settled + ?, held = held + ?, debt = debt + ?, open = open + ?, calls = calls + ?
 WHERE row = ?"""
+#: Usage that came late: the attempt ended when it ended, and what was told of it then stays.
+_CORRECT = """
+UPDATE attempts SET state = ?, charged = ?, debt = ?, certainty = ?, seq = ?, usage = ?, call = json_patch(call, ?)
+WHERE attempt = ?"""
 #: Other rows, by the name of what they are. Subjects and balances stand before the attempts that need them.
 NOTES = {
     "subject": "INSERT INTO subjects VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -51,7 +55,7 @@ class Opened(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """An attempt that ended, or whose end was corrected; the balances change by (settled, held, debt, open, calls)."""
+    """An attempt that ended; the balances change by (settled, held, debt, open, calls)."""
 
     attempt: int
     row: Row
@@ -59,6 +63,14 @@ class Ended(NamedTuple):
     call: Mapping[str, object]
     rows: Sequence[int]
     change: tuple[int, int, int, int, int]
+
+
+class Corrected(NamedTuple):
+    """An attempt of unknown cost whose usage came late; the balances change by (settled, debt)."""
+
+    row: Row
+    rows: Sequence[int]
+    change: tuple[int, int]
 
 
 class Batch:
@@ -70,11 +82,14 @@ class Batch:
         self.opened: list[Opened] = []
         self.sent: list[tuple[int]] = []
         self.ended: list[Ended] = []
+        self.corrected: list[Corrected] = []
         self.notes: dict[str, list[Row]] = {kind: [] for kind in NOTES}
         self.waiters: list[Waiter] = []
 
     def __bool__(self) -> bool:
-        return bool(self.step or self.opened or self.sent or self.ended or any(self.notes.values()))
+        return bool(
+            self.step or self.opened or self.sent or self.ended or self.corrected or any(self.notes.values())
+        )
 
     @property
     def alone(self) -> bool:
@@ -95,6 +110,8 @@ class Batch:
             many(_SENT, self.sent)
         if self.ended:
             many(_END, [_end_row(thing) for thing in self.ended])
+        if self.corrected:
+            many(_CORRECT, [thing.row for thing in self.corrected])
         changes = self._changes()
         if changes:
             many(_CHANGE, [(*change, row) for row, change in changes.items()])
@@ -117,6 +134,7 @@ class Batch:
         """Replaces what is no valid Unicode, so that one odd name cannot keep the ledger from writing."""
         self.opened = [thing._replace(row=_clean(thing.row)) for thing in self.opened]
         self.ended = [thing._replace(row=_clean(thing.row)) for thing in self.ended]
+        self.corrected = [thing._replace(row=_clean(thing.row)) for thing in self.corrected]
         self.notes = {kind: [_clean(row) for row in rows] for kind, rows in self.notes.items()}
 
     def _changes(self) -> dict[int, list[int]]:
@@ -142,6 +160,11 @@ class Batch:
                     change[2] += debt
                     change[3] += open_
                     change[4] += calls
+        for _, rows, (settled, debt) in self.corrected:
+            for row in rows:
+                change = changes.setdefault(row, [0, 0, 0, 0, 0])
+                change[0] += settled
+                change[2] += debt
         return changes
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from costweir.guard.clock import Clock
 from costweir.guard.journal import Entry, Tally
@@ -77,8 +78,9 @@ class MemoryJournal:
     def corrected(
         self, entry: Entry, settlement: Settlement, *, meters: Sequence[Meter], change: tuple[int, int]
     ) -> None:
-        """Puts an attempt at the end of the order once more."""
-        self._end(entry.attempt, settlement, self.endings[entry.attempt][2])
+        """Puts an attempt at the end of the order once more; what was told of it then stays."""
+        _, before, at = self.endings[entry.attempt]
+        self._end(entry.attempt, replace(settlement, call={**before.call, **settlement.call}), at)
 
     def refused(self, ask: Ask, refusal: Refusal, at: int) -> None:
         """Keeps a refusal."""

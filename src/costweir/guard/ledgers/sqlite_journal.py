@@ -9,7 +9,7 @@ from dataclasses import astuple
 
 from costweir.guard.journal import Entry, Tally
 from costweir.guard.ledger import Ask, Refusal, Settlement, Subject
-from costweir.guard.ledgers.batch import Ended, Opened, balance_row, scope_text, text_of
+from costweir.guard.ledgers.batch import Corrected, Ended, Opened, balance_row, scope_text, text_of
 from costweir.guard.ledgers.history import ended_entry
 from costweir.guard.ledgers.writer import Note, Sent, Writer
 from costweir.guard.meters import Counts, Key, Meter
@@ -118,7 +118,12 @@ class SqliteJournal:
         """Queues the end that came late. What is in no row any more belongs to a window that is long closed."""
         settled, debt = change
         rows = [meter.row for meter in meters if meter.stored]
-        self._end(entry, settlement, None, rows, (settled, 0, debt, 0, 0))
+        self._seq += 1
+        usage, call = text_of(settlement.usage), text_of(settlement.call)
+        row = (
+            entry.state, entry.charged, entry.debt, entry.certainty, self._seq, usage, call, entry.attempt,
+        )  # fmt: skip
+        self._writer.put(Corrected(row, rows, change))
         if self.trail is not None:
             self._follow(entry, settled=settled, debt=debt)
 
@@ -151,7 +156,7 @@ class SqliteJournal:
         return ended_entry(self._connection, attempt)
 
     def _end(
-        self, entry: Entry, settlement: Settlement, at: int | None, rows: Sequence[int],
+        self, entry: Entry, settlement: Settlement, at: int, rows: Sequence[int],
         change: tuple[int, int, int, int, int],
     ) -> None:  # fmt: skip
         self._seq += 1

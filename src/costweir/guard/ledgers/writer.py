@@ -19,7 +19,7 @@ from queue import Empty, SimpleQueue
 from typing import NamedTuple
 
 from costweir.errors import Error, Unreachable
-from costweir.guard.ledgers.batch import Batch, Ended, Opened, Row, Step, Waiter
+from costweir.guard.ledgers.batch import Batch, Corrected, Ended, Opened, Row, Step, Waiter
 from costweir.guard.ledgers.file import connect, transaction
 from costweir.guard.ledgers.front import Durability
 
@@ -61,7 +61,7 @@ class Alone(NamedTuple):
     then: Callable[[], None] | None
 
 
-Thing = Opened | Ended | Sent | Note | Alone
+Thing = Opened | Ended | Corrected | Sent | Note | Alone
 
 
 class Writer:
@@ -163,7 +163,7 @@ class Writer:
         self._crowd = len(batch.waiters)
         self._backlog.append(batch)
 
-    def _add(self, batch: Batch, thing: Opened | Ended | Sent | Note) -> None:
+    def _add(self, batch: Batch, thing: Opened | Ended | Corrected | Sent | Note) -> None:
         if isinstance(thing, Opened):
             batch.opened.append(thing)
         elif isinstance(thing, Ended):
@@ -173,6 +173,8 @@ class Writer:
         elif isinstance(thing, Sent):
             if thing.attempt not in self._dropped:
                 batch.sent.append((thing.attempt,))
+        elif isinstance(thing, Corrected):
+            batch.corrected.append(thing)
         else:
             batch.notes[thing.kind].append(thing.row)
 

@@ -174,8 +174,9 @@ _ATTEMPT = record(
     {
         "attempt_id": _WORD, "request_id": _WORD, "state": {"type": "string", "enum": list(STATES)}, "model": _WORD,
         "provider": _WORD, "customer": nullable(_WORD), "session": nullable(_WORD), "held_usd": DECIMAL,
-        "settled_usd": DECIMAL, "debt_usd": DECIMAL, "usage": nullable(_WORD), "tokens": _ANY, "price_version": _WORD,
-        "created_at": INSTANT, "ended_at": nullable(INSTANT),
+        "settled_usd": nullable(DECIMAL), "debt_usd": DECIMAL, "usage": _WORD, "tokens": _ANY, "price_version": _WORD,
+        "created_at": INSTANT, "ended_at": nullable(INSTANT), "outcome": nullable(_WORD), "error_type": nullable(_WORD),
+        "finish_reason": nullable(_WORD), "degraded_from": nullable(_WORD), "hold": nullable(_ANY),
     }
 )  # fmt: skip
 _ROW = record(

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from costweir.domain.money import decimal_text
+from costweir.guard.ledger import dollars
 from costweir.guard.ledgers.live import Step
 from costweir.web.pages.weir import words
 
@@ -25,8 +26,8 @@ def running_cost(
     unit, parts = ("h", 60) if span > _HOUR else ("min", 1)
     points: list[Spec] = [
         {
-            "t": decimal_text(round(minute / parts, 4)), "v": decimal_text(words.dollars(step.running)),
-            "m": step.attempt.model, "c": words.money(step.attempt.charged + step.attempt.debt),
+            "t": decimal_text(round(minute / parts, 4)), "v": decimal_text(dollars(step.running)),
+            "m": step.attempt.model, "c": words.cost_cell(step.attempt, places=None).text,
             "r": words.money(step.running),
         }
         for minute, step in sorted(zip(minutes, steps, strict=True), key=lambda one: one[0])
@@ -79,7 +80,7 @@ def _held(x: Spec, y: Spec, points: Sequence[Spec], *, held: int, span: Decimal)
     box: list[Spec] = [
         {
             "t": decimal_text(round(span * Decimal("0.97"), 4)), "u": decimal_text(round(span, 4)),
-            "v": decimal_text(base), "w": decimal_text(base + words.dollars(held)),
+            "v": decimal_text(base), "w": decimal_text(base + dollars(held)),
         }
     ]  # fmt: skip
     ends: Spec = {"x2": {"field": "u"}, "y2": {"field": "w"}}
@@ -90,7 +91,7 @@ def _held(x: Spec, y: Spec, points: Sequence[Spec], *, held: int, span: Decimal)
 
 
 def _line(x: Spec, y: Spec, title: str, *, amount: int, dash: bool) -> list[Spec]:
-    value = decimal_text(words.dollars(amount))
+    value = decimal_text(dollars(amount))
     ink = {"expr": "ink"}
     dashes = {"strokeDash": [4, 3]} if dash else {}
     rule: Spec = {

@@ -35,7 +35,7 @@ def call(row: Attempt, now: datetime) -> Row:
     number = row.request_id
     given = sum(row.usage.values()) - taken
     ended = row.ended_at is not None
-    cost = words.money_cell(row.charged + row.debt) if ended else Cell(fmt.NOTHING, title="still running")
+    cost = words.cost_cell(row) if ended else Cell(fmt.NOTHING, title="still running")
     return (
         Cell(number, number, href=f"/live/calls/{quote(number, safe='')}", mono=True, wrap=True, title=number),
         moment(row.created_at, now), customer(row.subject.customer), session(row.subject.customer, row.subject.session),

@@ -186,7 +186,7 @@ def _row(step: Step, now: datetime) -> Row:
         Cell(number, number, href=f"/live/calls/{quote(number, safe='')}", mono=True, wrap=True, title=number),
         Cell(row.subject.feature or fmt.NOTHING, row.subject.feature), Cell(row.model, row.model, mono=True),
         words.state(row), tokens("input"), tokens("cache_read"), tokens("output", "reasoning"),
-        words.money_cell(row.charged + row.debt) if ended else held,
+        words.cost_cell(row) if ended else held,
         words.money_cell(step.running) if ended else Cell(fmt.NOTHING), rows.moment(row.created_at, now),
     )  # fmt: skip
 

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from costweir.guard.ledger import Attempt, Balance, Candidate, Refused, usd
+from costweir.guard.ledger import Attempt, Balance, Candidate, Refused, dollars, usd
 from costweir.guard.why import Why, explain, fitting, instant
 from costweir.web import format as fmt
 from costweir.web.pages.shell import Frame, Kit
@@ -166,7 +166,7 @@ def _candidate(row: Candidate, left: int | None) -> Row:
             if short > 0
             else fits
         )
-    output = f"{fmt.count(row.cap)} × {fmt.per_million(words.dollars(row.output_rate) * 1_000_000)}"
+    output = f"{fmt.count(row.cap)} × {fmt.per_million(dollars(row.output_rate) * 1_000_000)}"
     return (
         Cell(row.model, row.model, mono=True), words.money_cell(row.fixed), Cell(output, str(row.cap)), needs, result,
     )  # fmt: skip
@@ -220,7 +220,7 @@ def _attempts(rows: Sequence[Attempt]) -> Table:
         (
             Cell(f"att_{row.attempt}", f"att_{row.attempt}", mono=True), words.state(row),
             Cell(row.model, row.model, mono=True), words.money_cell(row.held, places=None),
-            words.money_cell(row.charged, places=None), words.money_cell(row.debt, places=None),
+            words.cost_cell(row, places=None), words.money_cell(row.debt, places=None),
             Cell(row.certainty or fmt.NOTHING, row.certainty), words.clock(row.created_at),
         )
         for row in rows

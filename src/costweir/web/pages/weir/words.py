@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 from costweir.domain.money import decimal_text
-from costweir.guard.ledger import Attempt, Balance
+from costweir.guard.ledger import Attempt, Balance, dollars
 from costweir.web import format as fmt
 from costweir.web.pages.table import Cell, Gauge
 
@@ -16,11 +16,6 @@ _STATES = {
     "RELEASED": ("given back", "neutral"), "UNCERTAIN": ("charged at its hold", "warn"),
 }  # fmt: skip
 _SPANS = {"day": "today", "week": "this week", "month": "this month", "total": "in all", "session": "session"}
-
-
-def dollars(nano: int) -> Decimal:
-    """Nano-dollars as an exact amount."""
-    return Decimal(nano).scaleb(-9)
 
 
 def money(nano: int, *, places: int | None = None) -> str:
@@ -38,6 +33,13 @@ def money_cell(nano: int | None, *, places: int | None = 4, tone: str = "") -> C
     if nano is None:
         return Cell(fmt.NOTHING)
     return Cell(money(nano, places=places), decimal_text(dollars(nano)), tone=tone)
+
+
+def cost_cell(attempt: Attempt, *, places: int | None = 4) -> Cell:
+    """What an attempt that ended cost; `unpriced` where nobody knows a price."""
+    if attempt.cost is None:
+        return Cell("unpriced", "unpriced", badge=True, tone="warn", title="No price is known for this model")
+    return money_cell(attempt.cost, places=places)
 
 
 def places_of(*amounts: int) -> int:
