@@ -29,7 +29,7 @@ from costweir.sources.staging.opening import INFLATE_ERRORS, Opened, text_blocks
 from costweir.sources.staging.sieve import Sieve
 
 #: About as much text is in a piece.
-PIECE_BYTES = 32 << 20
+PIECE_BYTES = 48 << 20
 #: Files from this size on are cut, by how they are packed. What is packed otherwise is not.
 CUT_FROM = {"none": 32 << 20, "gzip": 4 << 20}
 _BLOCK_BYTES = 1 << 20
