@@ -63,6 +63,8 @@ class PanelQuestion:
     limit: int | None = None
     top: int | None = None
     choices: tuple[str, ...] = ()
+    days: str = "usage_date"
+    """The column that the days asked for are about."""
 
     @property
     def asked(self) -> Question:
@@ -111,6 +113,7 @@ class _Open(Filter):
     """A filter whose days and values are filled in later."""
 
     choices: tuple[Dimension, ...] = ()
+    days: str = "usage_date"
 
     @property
     def dimensions(self) -> tuple[Dimension, ...]:
@@ -120,7 +123,7 @@ class _Open(Filter):
     def sql(self, facts: Facts, only: str) -> tuple[str, dict[str, Parameter]]:
         """The condition; it has no parameters."""
         parts = [f"({only})"] if only else []
-        parts.append(f"{_DAYS}(f.usage_date)")
+        parts.append(f"{_DAYS}(f.{self.days})")
         for dimension, values in self.values.values():
             texts = ", ".join("'" + str(value).replace("'", "''") + "'" for value in values)
             parts.append(f"{dimension.sql(facts)} IN ({texts})")
@@ -156,6 +159,15 @@ def members_sql(basis: str, dimension: str, marks: Marks) -> str:
     return _written(text, _inner(panel), marks)
 
 
+def events_sql(panel: PanelQuestion, marks: Marks) -> str:
+    """What was changed by the first dimension, which was on the day of the second: `time`, `text` and `tags`."""
+    name, day = panel.by
+    text = f"""
+        SELECT CAST(q.d_{day} AS TIMESTAMP) AS "time", q.d_{name} AS "text", '{panel.question}' AS "tags"
+        FROM question AS q ORDER BY q.d_{day}, q.d_{name}"""  # noqa: S608
+    return _written(text, _inner(panel), marks)
+
+
 def _selection(panel: PanelQuestion, basis: str) -> Selection:
     question = panel.asked
     by = tuple(find_dimension(name, question.dimensions) for name in panel.by)
@@ -164,7 +176,7 @@ def _selection(panel: PanelQuestion, basis: str) -> Selection:
         for name, values in panel.where.items()
     }
     choices = tuple(find_dimension(name, question.filters) for name in panel.open_choices())
-    open_filter = _Open(where, choices=choices)
+    open_filter = _Open(where, choices=choices, days=panel.days)
     facts = facts_of(question, basis, (*by, *open_filter.dimensions))
     return Selection(
         facts, basis, by, open_filter, question.only, cost=COST_COLUMNS[basis][1], currency="USD"

@@ -1,0 +1,25 @@
+"""Boards, data sources and rights of Grafana, written from the catalogue and never by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from costweir.config import Settings
+
+
+def files(settings: Settings, profile: str) -> Mapping[str, str]:
+    """Path below the rendered folder to text; nothing for the profile `lite`, which has no Grafana."""
+    from costweir.telemetry.grafana.board import boards
+    from costweir.telemetry.grafana.drawing import draw
+    from costweir.telemetry.grafana.sets import STORES
+
+    if profile == "lite":
+        return {}
+    home = f"http://localhost:{settings.web.port or 8080}"
+    return {
+        f"grafana/{store.folder}/{board.slug}.json": draw(board, store, home)
+        for store in STORES.values()
+        for board in boards()
+    }
