@@ -39,6 +39,8 @@ async def _written(folder: Path) -> tuple[Refusal, Refusal]:
     assert isinstance(await ledger.reserve(_ask("req_open", 2_900), send=True), Hold)
     refused = await ledger.reserve(_ask("req_over", 4_000))
     unpriced = await ledger.reserve(_ask("req_unpriced", 10, priced=False))
+    at_the_door = Refusal("model_not_allowed", "req_door", "This key may not use model 'big'.")
+    ledger.refused(Ask("req_door", SUBJECT, ()), at_the_door)
     await ledger.close()
     assert isinstance(refused, Refusal)
     assert isinstance(unpriced, Refusal)
@@ -98,3 +100,12 @@ def test_a_server_without_a_ledger_says_so() -> None:
     assert reply.status_code == 503
     assert "ledger" in reply.text
     desk.office.close()
+
+
+def test_a_call_that_was_turned_away_at_the_door_is_explained_too(site: TestClient) -> None:
+    page = site.get("/why/req_door").text
+
+    assert "Why was this call refused?" in page
+    assert "may not use model" in page
+    assert "HTTP/1.1 403" in page
+    assert "How the need was computed" not in page, "nothing was computed"

@@ -16,6 +16,7 @@ from costweir.gateway.roster import Roster, Served
 from costweir.gateway.splice import NotAnObject, cut
 from costweir.gateway.turned import Turned
 from costweir.guard.bounds import Shape, read
+from costweir.guard.ledger import Subject
 
 
 class KeyRing(Protocol):
@@ -56,27 +57,36 @@ class Door:
         route = exchange.route
         try:
             pieces = cut(raw)
+            shape = self._shape(exchange, raw)
+            identity = identify(key, exchange.headers, plan_of=self.plan_of)
+            asked = self.model(shape.model, key, identity.subject.customer)
+            if not asked.speaks(route.family):
+                raise Turned(
+                    "model_not_allowed", f"Model {asked.id} is not served in this wire format.",
+                    hint="Call it with " + ("/v1/messages." if route.family == "openai" else "/v1/chat/completions."),
+                )  # fmt: skip
         except NotAnObject:
-            raise Turned(
+            turned = Turned(
                 "invalid_request", "The body is not a JSON object.", hint="Send the request as JSON."
-            ) from None
-        shape = self._shape(exchange, raw)
-        identity = identify(key, exchange.headers, plan_of=self.plan_of)
-        asked = self.model(shape.model, key, identity.subject.customer)
-        if not asked.speaks(route.family):
-            raise Turned(
-                "model_not_allowed", f"Model {asked.id} is not served in this wire format.",
-                hint="Call it with " + ("/v1/messages." if route.family == "openai" else "/v1/chat/completions."),
-            )  # fmt: skip
+            )
+            turned.subject = self.holder(key)
+            raise turned from None
+        except Turned as turned:
+            turned.subject = self.holder(key)
+            raise
         return Call(request_id(), exchange, pieces, shape, asked, key, identity, began)
+
+    def holder(self, key: Key) -> Subject:
+        """Whom a key is for, when nothing else is known."""
+        return Subject(customer=key.customer, plan=self.plan_of.get(key.customer, ""), key=key.id)
 
     def model(self, name: str, key: Key, customer: str) -> Served:
         """The model of this name. Raises Turned when there is none, or the key or its customer may not use it."""
         found = self.roster.find(name)
         if name in self.roster.absent and self.may_use(name, key, customer):
             raise Turned(
-                "upstream_unavailable", f"Model {name!r} cannot be served: {self.roster.absent[name]}",
-                hint="Whoever runs this gateway has to set its provider up.",
+                "upstream_unavailable", f"Model {name!r} cannot be served.",
+                hint="Whoever runs this gateway has to set its provider up.", detail=self.roster.absent[name],
             )  # fmt: skip
         if found is None:
             raise Turned(

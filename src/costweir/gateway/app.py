@@ -13,13 +13,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from costweir.gateway import apis
-from costweir.gateway.identity import identify
+from costweir.gateway.identity import Key, identify
 from costweir.gateway.names import request_id
 from costweir.gateway.routes import METERED, Form, family_of
 from costweir.gateway.serving import Serving
 from costweir.gateway.turned import Turned
-from costweir.gateway.witness import Witness
 from costweir.guard.ledger import Balance, Ledger, usd
 
 _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"]
@@ -48,7 +46,7 @@ def create_app(desk: Desk) -> Starlette:
     async def metrics(request: Request) -> Response:
         given = request.headers.get("authorization", "")
         if not hmac.compare_digest(given.encode(), f"Bearer {desk.secret}".encode()):
-            return _refused(request, Turned("not_found", "There is nothing here."), desk.serving.witness)
+            return _refused(request, Turned("not_found", "There is nothing here."), desk.serving)
         from costweir.gateway.metrics import exposition
 
         return PlainTextResponse(exposition(desk.serving.witness.metrics, desk.serving.gauges()))
@@ -57,7 +55,7 @@ def create_app(desk: Desk) -> Starlette:
         try:
             return await _answer(desk, request)
         except Turned as turned:
-            return _refused(request, turned, desk.serving.witness)
+            return _refused(request, turned, desk.serving)
 
     return Starlette(
         routes=[
@@ -77,7 +75,17 @@ async def _answer(desk: Desk, request: Request) -> Response:
         raise Turned("not_found", f"There is nothing at {path}.", hint="The API is below /v1.")
     headers = request.headers.raw
     key = desk.serving.door.key_of(headers)
-    identity = identify(key, headers, plan_of=desk.serving.door.plan_of)
+    try:
+        return await _known(desk, request, key)
+    except Turned as turned:
+        turned.subject = desk.serving.door.holder(key)
+        raise
+
+
+async def _known(desk: Desk, request: Request, key: Key) -> Response:
+    """What a caller with a key gets."""
+    path = request.url.path
+    identity = identify(key, request.headers.raw, plan_of=desk.serving.door.plan_of)
     if path == "/v1/models" or path.startswith("/v1/models/"):
         _only(request, "GET")
         rows = [
@@ -162,11 +170,9 @@ def _usd(nano: int | None) -> str | None:
     return None if nano is None else usd(nano)
 
 
-def _refused(request: Request, turned: Turned, witness: Witness) -> Response:
+def _refused(request: Request, turned: Turned, serving: Serving) -> Response:
     form: Form = "anthropic.messages" if family_of(request.url.path) == "anthropic" else "openai.chat"
-    name = request_id()
-    status, head, body = apis.turned_body(form, turned, name)
-    witness.turned(turned.code, name, None)
+    status, head, body = serving.turned(form, turned, request_id(), None)
     return Response(body, status, headers=_headers(head.decode("latin-1").splitlines()))
 
 

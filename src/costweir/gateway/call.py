@@ -50,6 +50,8 @@ class Ending:
     response_model: str = ""
     first_token_ms: int | None = None
     micros: int = 0
+    detail: str = ""
+    """More about the error, for the operator alone: it may name hosts and addresses."""
 
 
 class Attempt:
@@ -121,6 +123,8 @@ class Attempt:
             facts["degraded_from"] = call.asked.id
         if ending.error:
             facts["error_type"] = ending.error
+        if ending.detail:
+            facts["error_detail"] = ending.detail
         if ending.finish:
             facts["finish_reason"] = ending.finish
         if ending.first_token_ms is not None:

@@ -39,6 +39,9 @@ class Recovering:
             )
         return await ledger.reserve(ask, send=send)
 
+    def refused(self, ask: Ask, refusal: Refusal) -> None:
+        """There is nowhere to keep it yet."""
+
     async def balances(self, scope: Mapping[str, str] | None = None) -> Sequence[Balance]:
         """None are known yet."""
         return []

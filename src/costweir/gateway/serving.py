@@ -18,6 +18,7 @@ from costweir.gateway.names import request_id
 from costweir.gateway.providers.kinds import FORWARDED
 from costweir.gateway.relay import Manner, Relay
 from costweir.gateway.roster import Served
+from costweir.gateway.routes import Form
 from costweir.gateway.splice import join
 from costweir.gateway.turned import Turned
 from costweir.gateway.upstream.faults import AddressRefused, UpstreamFault
@@ -119,9 +120,17 @@ class Serving:
         self._turn_away(exchange, turned, request_id(), None)
 
     def _turn_away(self, exchange: Exchange, turned: Turned, name: str, call: Call | None) -> None:
-        status, head, body = apis.turned_body(exchange.route.form, turned, name)
+        status, head, body = self.turned(exchange.route.form, turned, name, call)
         exchange.reply(status, head, body)
+
+    def turned(self, form: Form, turned: Turned, name: str, call: Call | None) -> apis.Written:
+        """The reply to a call that is not forwarded, which is told, and kept for `why`."""
+        if call is not None:
+            turned.subject = call.subject
+        if not turned.attempted:
+            self.ledger.refused(*turned.kept(name))
         self.witness.turned(turned.code, name, call)
+        return apis.turned_body(form, turned, name, self.witness.why(name))
 
     # the way of a call
 
@@ -238,15 +247,16 @@ class Serving:
         if kind != "busy":
             attempt.model.link.breaker.failed(self.loop.time())
         ending = self._ending(attempt, "error", kind)
+        ending.detail = fault.message
         attempt.release(kind, ending)
         self.witness.ended(attempt, ending)
-        turned = Turned("upstream_unavailable", fault.message, hint=fault.hint, retry_after=1)
-        return Failed(turned, passing=kind == "connect")
+        return Failed(_out_of_reach(fault), passing=kind == "connect")
 
     def _lost(self, attempt: Attempt, fault: UpstreamFault) -> Failed:
         """The provider may have seen the request and gave no whole reply."""
         attempt.model.link.breaker.failed(self.loop.time())
         ending = self._ending(attempt, "error", fault.kind)
+        ending.detail = fault.message
         attempt.charge(ending)
         self.witness.ended(attempt, ending)
         timed_out = fault.kind.endswith("timeout")
@@ -304,7 +314,11 @@ class Serving:
             if not exchange.disconnected:
                 attempt.model.link.breaker.failed(self.loop.time())
             attempt.charge(ending)
-            exchange.write(apis.stream_error(exchange.route.form, relay.fault.message, call.id))
+            exchange.write(
+                apis.stream_error(
+                    exchange.route.form, relay.fault.message, call.id, self.witness.why(call.id)
+                )
+            )
             exchange.break_off()
         self.witness.ended(attempt, ending)
 
@@ -317,6 +331,7 @@ class Serving:
             )  # fmt: skip
         if failed.reply is None or failed.status in (401, 403) or failed.status < 400:
             # What a provider says about our own key is not for the caller.
+            failed.turned.attempted = True
             raise failed.turned
         body = failed.body
         for link in self.door.roster.links.values():
@@ -346,11 +361,24 @@ class Serving:
             finally:
                 link.pool.give_back(connection)
         except (UpstreamFault, AddressRefused) as fault:
-            raise Turned("upstream_unavailable", fault.message, hint=fault.hint, retry_after=1) from None
+            raise _out_of_reach(fault) from None
         if reply.status in (401, 403):
             raise Turned("upstream_failed", f"The provider answered {reply.status}.")
         head = passed_on(reply.headers) + f"x-costweir-request-id: {call.id}\r\n".encode()
         call.exchange.reply(reply.status, head, link.masked(found))
+
+
+def _out_of_reach(fault: UpstreamFault | AddressRefused) -> Turned:
+    """What a caller hears of a provider that was not reached: nothing of where it is."""
+    busy = isinstance(fault, UpstreamFault) and fault.kind == "busy"
+    text = fault.message if busy else "The provider of this model cannot be reached."
+    return Turned(
+        "upstream_unavailable",
+        text,
+        hint="Trying again may help.",
+        detail="" if busy else fault.message,
+        retry_after=1,
+    )
 
 
 def _forwarded(call: Call) -> list[tuple[bytes, bytes]]:

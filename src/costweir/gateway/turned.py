@@ -2,36 +2,40 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from costweir.guard.codes import STATUSES, DoorCode
+from costweir.guard.ledger import Ask, Refusal, Subject
 
-Code = Literal[
-    "key_invalid", "model_not_allowed", "scope_not_allowed", "endpoint_not_metered", "invalid_request",
-    "not_found", "method_not_allowed", "too_large", "wrong_host", "rate_limited", "ledger_unavailable",
-    "upstream_unavailable", "upstream_timeout", "upstream_failed", "internal",
-]  # fmt: skip
-
-STATUSES: dict[Code, int] = {
-    "key_invalid": 401, "model_not_allowed": 403, "scope_not_allowed": 403, "endpoint_not_metered": 403,
-    "invalid_request": 400, "not_found": 404, "method_not_allowed": 405, "too_large": 413, "wrong_host": 421,
-    "rate_limited": 429, "ledger_unavailable": 503, "upstream_unavailable": 503, "upstream_timeout": 504,
-    "upstream_failed": 502, "internal": 500,
-}  # fmt: skip
+Code = DoorCode
 
 
 class Turned(Exception):
     """A call that is not forwarded, or whose provider gave no reply that could be passed on.
 
-    `retry_after` is in seconds, where waiting helps.
+    `message` and `hint` are for the caller, `detail` is for the operator: what it names of the network or the
+    configuration is no business of a caller. `retry_after` is in seconds, where waiting helps.
     """
 
-    def __init__(self, code: Code, message: str, *, hint: str = "", retry_after: float | None = None) -> None:
+    def __init__(
+        self, code: Code, message: str, *, hint: str = "", detail: str = "", retry_after: float | None = None
+    ) -> None:
         super().__init__(message)
         self.code: Code = code
         self.message = message
         self.hint = hint
+        self.detail = detail
         self.retry_after = retry_after
+        #: For whom the call was, as far as that was known by then.
+        self.subject = Subject()
+        #: True when the ledger has an attempt of the call, which tells what happened.
+        self.attempted = False
 
     @property
     def status(self) -> int:
         """Its HTTP status."""
         return STATUSES[self.code]
+
+    def kept(self, request_id: str) -> tuple[Ask, Refusal]:
+        """What the ledger keeps of it for `why`."""
+        message = " ".join(filter(None, (self.message, self.detail)))
+        refusal = Refusal(self.code, request_id, message, retry_after=self.retry_after)
+        return Ask(request_id, self.subject, ()), refusal

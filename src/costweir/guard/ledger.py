@@ -13,6 +13,8 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Literal, Protocol, cast
 
+from costweir.guard.codes import Code
+
 #: Nano-dollars in a dollar.
 NANO = 1_000_000_000
 
@@ -132,9 +134,7 @@ class Holder:
 class Refusal:
     """Why a request was not admitted: the codes of the contract, and the budget it met. Amounts in nano-dollars."""
 
-    code: Literal[
-        "budget_exceeded", "rate_limited", "price_unknown", "unbounded_request", "ledger_unavailable"
-    ]
+    code: Code
     request_id: str
     message: str
     budget_id: str = ""
@@ -313,6 +313,11 @@ class Ledger(Protocol):
 
     def release(self, attempt: int, reason: str, call: Mapping[str, object]) -> bool:
         """Gives a hold back: never sent, or the provider provably billed nothing (refused connection, 4xx, 429)."""
+        ...
+
+    def refused(self, ask: Ask, refusal: Refusal) -> None:
+        """Keeps a refusal that was made before the ledger was asked, so that `why` explains it as well. Returns at
+        once; of a flood only a part is kept, and nothing while the ledger cannot be written."""
         ...
 
     async def apply(self, terms: Terms, revision: int) -> None:

@@ -133,6 +133,10 @@ class Weir:
             del self._ended[attempt]
             self._journal.undone(entry)
 
+    def keep_refusal(self, ask: Ask, refusal: Refusal) -> None:
+        """Tells the journal of a refusal that was none of a limit's."""
+        self._journal.refused(ask, refusal, self._clock())
+
     def extend(self, attempt: int) -> bool:
         """Renews a lease. False for an attempt that ended already."""
         entry = self.open.get(attempt)

@@ -93,6 +93,7 @@ def attempt_record(row: Attempt) -> Record:
         "ended_at": instant(row.ended_at),
         "outcome": row.outcome or None,
         "error_type": row.error or None,
+        "error_detail": told.get("error_detail"),
         "finish_reason": told.get("finish_reason"),
         "degraded_from": told.get("degraded_from"),
         "hold": _hold(told.get("hold")),

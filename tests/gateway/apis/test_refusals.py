@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from costweir.gateway.apis import refusal_reply, stream_error, turned_body, with_usage
-from costweir.gateway.turned import STATUSES, Turned
+from costweir.gateway.turned import Turned
 from costweir.guard.bounds import Format
+from costweir.guard.codes import STATUSES, DoorCode
 from costweir.guard.ledger import Holder, Refusal
 
 FORMATS: tuple[Format, ...] = ("openai.chat", "openai.embeddings", "anthropic.messages")
@@ -84,16 +85,19 @@ def test_every_code_has_its_status_and_says_whether_to_come_back(
         assert json.loads(body)["costweir"]["why_url"] is None
 
 
-@pytest.mark.parametrize("code", STATUSES)
+@pytest.mark.parametrize("code", get_args(DoorCode))
 def test_what_the_gateway_itself_turns_away_has_the_same_form(code: Any) -> None:
     for form in FORMATS:
-        status, head, body = turned_body(form, Turned(code, "No.", hint="Do this.", retry_after=7), "req_2")
+        turned = Turned(code, "No.", hint="Do this.", detail="10.0.0.7", retry_after=7)
+        status, head, body = turned_body(form, turned, "req_2", "http://pages/why/req_2")
         told = json.loads(body)
 
         assert status == STATUSES[code]
         assert set(FIELDS) <= told["costweir"].keys()
         assert (told["costweir"]["code"], told["costweir"]["request_id"]) == (code, "req_2")
         assert told["error"]["message"] == "No. Do this."
+        assert told["costweir"]["why_url"] == "http://pages/why/req_2"
+        assert b"10.0.0.7" not in body, "what is for the operator reaches no caller"
         retry = {429: ("retry-after", "7"), 503: ("retry-after", "7")}.get(status)
         if retry:
             assert headers(head)[retry[0]] == retry[1]
@@ -108,13 +112,14 @@ def test_a_name_with_line_ends_cannot_add_a_header() -> None:
 
 
 def test_a_stream_that_cannot_be_completed_ends_with_an_error_event() -> None:
-    chat = stream_error("openai.chat", "The provider hung up.", "req_1")
-    message = stream_error("anthropic.messages", "The provider hung up.", "req_1")
+    chat = stream_error("openai.chat", "The provider hung up.", "req_1", "http://pages/why/req_1")
+    message = stream_error("anthropic.messages", "The provider hung up.", "req_1", "http://pages/why/req_1")
 
     assert chat.startswith(b"data: {")
     assert chat.endswith(b"}\n\n")
     assert message.startswith(b'event: error\ndata: {"type":"error"')
     assert json.loads(chat[6:])["error"]["message"] == "The provider hung up."
+    assert json.loads(chat[6:])["costweir"]["why_url"] == "http://pages/why/req_1"
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import Any, cast
 import msgspec
 
 from costweir.gateway.apis import anthropic, openai
-from costweir.gateway.apis.refusals import refusal_reply, stream_error, turned_body
+from costweir.gateway.apis.refusals import Written, refusal_reply, stream_error, turned_body
 from costweir.gateway.apis.reply import Reply, StreamReader
 from costweir.guard.bounds import Format
 
@@ -38,6 +38,6 @@ def with_usage(options: msgspec.Raw | None) -> dict[str, Any]:
 
 
 __all__ = [
-    "Reply", "StreamReader", "read_reply", "refusal_reply", "stream_error", "stream_reader", "turned_body",
+    "Reply", "StreamReader", "Written", "read_reply", "refusal_reply", "stream_error", "stream_reader", "turned_body",
     "with_usage",
 ]  # fmt: skip

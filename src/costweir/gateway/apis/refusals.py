@@ -10,13 +10,9 @@ import msgspec
 
 from costweir.gateway.turned import Turned
 from costweir.guard.bounds import Format
+from costweir.guard.codes import STATUSES
 from costweir.guard.ledger import Refusal, usd
 
-#: The status of every code that a ledger refuses with.
-STATUSES: Mapping[str, int] = {
-    "budget_exceeded": 402, "rate_limited": 429, "price_unknown": 403, "unbounded_request": 403,
-    "ledger_unavailable": 503,
-}  # fmt: skip
 _OPENAI_TYPES = {
     400: "invalid_request_error", 401: "authentication_error", 402: "insufficient_quota", 403: "permission_error",
     404: "invalid_request_error", 405: "invalid_request_error", 413: "invalid_request_error",
@@ -58,20 +54,20 @@ def refusal_reply(form: Format, refusal: Refusal, why_url: str) -> Written:
     return _written(form, status, refusal.message, told, refusal.retry_after)
 
 
-def turned_body(form: Format, turned: Turned, request_id: str) -> Written:
+def turned_body(form: Format, turned: Turned, request_id: str, why_url: str) -> Written:
     """Status, header lines and body of what the gateway itself says no to."""
     told: dict[str, object] = {
         "code": turned.code, "request_id": request_id, "budget_id": None, "scope": {}, "limit_usd": None,
-        "settled_usd": None, "held_usd": None, "needed_usd": None, "resets_at": None, "why_url": None,
+        "settled_usd": None, "held_usd": None, "needed_usd": None, "resets_at": None, "why_url": why_url or None,
         "hint": turned.hint or None,
     }  # fmt: skip
     message = f"{turned.message} {turned.hint}".strip()
     return _written(form, turned.status, message, told, turned.retry_after)
 
 
-def stream_error(form: Format, message: str, request_id: str) -> bytes:
+def stream_error(form: Format, message: str, request_id: str, why_url: str) -> bytes:
     """The event that ends a stream which cannot be completed."""
-    told = {"code": "upstream_failed", "request_id": request_id}
+    told = {"code": "upstream_failed", "request_id": request_id, "why_url": why_url or None}
     body = _body(form, 502, message, told)
     return b"event: error\ndata: %b\n\n" % body if form == "anthropic.messages" else b"data: %b\n\n" % body
 

@@ -71,6 +71,11 @@ class Front:
         """Renews the lease of an open attempt."""
         return self.weir.extend(attempt)
 
+    def refused(self, ask: Ask, refusal: Refusal) -> None:
+        """Keeps a refusal that was made before anything was asked here."""
+        if self.available:
+            self.weir.keep_refusal(ask, refusal)
+
     def confirm_clock(self) -> None:
         """Takes the machine's clock for right after a step."""
         self.clock.confirm()

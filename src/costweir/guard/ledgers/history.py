@@ -18,6 +18,8 @@ KEEP = 40 * DAY
 PORTION = 1_000
 KEEP_EVENTS = 100_000
 KEEP_REFUSALS = 20_000
+#: Of those, how many of callers without a key; nobody may push out what others were refused with.
+KEEP_STRANGERS = 2_000
 
 SUBJECT = "s.customer, s.plan, s.key, s.user, s.session, s.feature, s.project, s.environment, s.tenant"
 _TALLIES = f"""
@@ -126,6 +128,11 @@ def compact(connection: sqlite3.Connection, before: int, now: int) -> bool:
             f"DELETE FROM {table} WHERE {key} <= (SELECT max({key}) FROM {table}) - ?",  # noqa: S608
             (keep,),
         )
+    connection.execute(
+        "DELETE FROM refusals WHERE id IN"
+        " (SELECT id FROM refusals WHERE code = 'key_invalid' ORDER BY id DESC LIMIT -1 OFFSET ?)",
+        (KEEP_STRANGERS,),
+    )
     return len(old) == PORTION
 
 

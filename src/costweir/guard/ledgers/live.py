@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from costweir.guard.codes import BLOCKING
 from costweir.guard.ledger import Attempt, Refused
 from costweir.guard.ledgers.reader import ATTEMPT, LedgerReader, read_attempt, read_refusal
 from costweir.guard.windows import DAY, SECOND, instant, nanoseconds
@@ -45,6 +46,8 @@ _TOKENS = """
 SELECT j.key, sum(j.value) FROM attempts AS a JOIN subjects AS s ON s.id = a.subject, json_each(a.usage) AS j
 WHERE a.attempt >= ? AND s.session = ? AND s.customer = ? GROUP BY 1 HAVING sum(j.value) > 0 ORDER BY 2 DESC"""
 
+#: Refusals that a rule made; mistakes of callers are told by `why` alone.
+_BLOCKED = f"code IN {BLOCKING}"
 #: Part of whom a refused request was for.
 _ASKED = "json_extract(detail, '$.subject[{}]') = ?"
 
@@ -154,7 +157,10 @@ class Live:
         ((held, waiting),) = self._reader.read(
             "SELECT coalesce(sum(held), 0), count(*) FROM attempts WHERE seq IS NULL"
         )
-        ((blocked,),) = self._reader.read("SELECT count(*) FROM refusals WHERE at >= ?", (at - HOUR,))
+        ((blocked,),) = self._reader.read(
+            f"SELECT count(*) FROM refusals WHERE at >= ? AND {_BLOCKED}",  # noqa: S608 - constants
+            (at - HOUR,),
+        )
         return Pulse(
             now, minutes, recent * 60 // RATE_MINUTES, sum(one.spent for one in minutes),
             sum(one.calls for one in minutes), waiting, held, blocked,
@@ -195,7 +201,8 @@ class Live:
             ATTEMPT + " WHERE a.seq > ? ORDER BY a.seq DESC LIMIT ?", (after.seq, limit)
         )
         refused = self._reader.read(
-            "SELECT id, request_id, at, code, budget, detail FROM refusals WHERE id > ? ORDER BY id DESC LIMIT ?",
+            f"SELECT id, request_id, at, code, budget, detail FROM refusals WHERE id > ? AND {_BLOCKED}"  # noqa: S608
+            " ORDER BY id DESC LIMIT ?",
             (after.refusal, limit),
         )
         reached = Cursor(ended[0][-1] if ended else after.seq, refused[0][0] if refused else after.refusal)
@@ -222,9 +229,9 @@ class Live:
         """Refusals with their numbers, the newest first, from the one before `before` on."""
         wanted = [("id < ?", before), (_ASKED.format(0), customer), (_ASKED.format(4), session)]
         chosen = [(text, value) for text, value in wanted if value]
-        where = " WHERE " + " AND ".join(text for text, _ in chosen) if chosen else ""
+        where = " AND ".join([_BLOCKED, *(text for text, _ in chosen)])
         found = self._reader.read(
-            f"SELECT id, request_id, at, code, budget, detail FROM refusals{where} ORDER BY id DESC LIMIT ?",  # noqa: S608
+            f"SELECT id, request_id, at, code, budget, detail FROM refusals WHERE {where} ORDER BY id DESC LIMIT ?",  # noqa: S608
             (*(value for _, value in chosen), limit),
         )
         return [(row[0], read_refusal(row[1:])) for row in found]

@@ -19,6 +19,8 @@ from costweir.guard.windows import SECOND, nanoseconds
 MANY_SUBJECTS = 50_000
 #: Refusals that are kept in a second; a flood of them must not fill the disk.
 REFUSALS_A_SECOND = 500
+#: Refusals of callers without a key that are kept in a second; they must not push out those of others.
+STRANGERS_A_SECOND = 10
 _COUNTS = "settled, held, debt, open, calls, told, blocked, row"
 
 
@@ -37,7 +39,8 @@ class SqliteJournal:
         self._event = _highest(connection, "SELECT max(seq) FROM events")
         self._subject = _highest(connection, "SELECT max(id) FROM subjects")
         self._subjects: dict[Subject, int] = {}
-        self._refused = (0, 0)
+        #: Second and count, of callers with a key and of those without one.
+        self._refused = {True: (0, 0), False: (0, 0)}
         #: Resolved when the attempt that opened last is written.
         self.waiter: asyncio.Future[None] | None = None
         #: What changed since somebody began to count history; None while nobody does.
@@ -129,10 +132,11 @@ class SqliteJournal:
 
     def refused(self, ask: Ask, refusal: Refusal, at: int) -> None:
         """Queues a refusal for `why`; of a flood, only so many in a second."""
-        second, count = self._refused
+        known = bool(ask.subject.key)
+        second, count = self._refused[known]
         count = count + 1 if second == at // SECOND else 1
-        self._refused = (at // SECOND, count)
-        if count > REFUSALS_A_SECOND:
+        self._refused[known] = (at // SECOND, count)
+        if count > (REFUSALS_A_SECOND if known else STRANGERS_A_SECOND):
             return
         row = (ask.request_id, at, refusal.code, refusal.budget_id, refusal_text(ask, refusal))
         self._writer.put(Note("refusal", row))

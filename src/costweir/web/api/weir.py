@@ -176,6 +176,7 @@ _ATTEMPT = record(
         "provider": _WORD, "customer": nullable(_WORD), "session": nullable(_WORD), "held_usd": DECIMAL,
         "settled_usd": nullable(DECIMAL), "debt_usd": DECIMAL, "usage": _WORD, "tokens": _ANY, "price_version": _WORD,
         "created_at": INSTANT, "ended_at": nullable(INSTANT), "outcome": nullable(_WORD), "error_type": nullable(_WORD),
+        "error_detail": nullable(_WORD),
         "finish_reason": nullable(_WORD), "degraded_from": nullable(_WORD), "hold": nullable(_ANY),
     }
 )  # fmt: skip

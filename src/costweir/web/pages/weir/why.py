@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from costweir.guard.codes import STATUSES
 from costweir.guard.ledger import Attempt, Balance, Candidate, Refused, dollars, usd
 from costweir.guard.why import Why, explain, fitting, instant
 from costweir.web import format as fmt
@@ -19,17 +20,7 @@ from costweir.web.pages.shell import Frame, Kit
 from costweir.web.pages.table import Cell, Column, Row, Table
 from costweir.web.pages.weir import words
 
-#: Refusals of the codes that a caller may not repeat until something is changed.
-_STATUS = {
-    "budget_exceeded": 402, "rate_limited": 429, "ledger_unavailable": 503,
-}  # fmt: skip
-_TITLES = {
-    "budget_exceeded": "Why was this call blocked?",
-    "rate_limited": "Why was this call slowed down?",
-    "price_unknown": "Why was this call refused?",
-    "unbounded_request": "Why was this call refused?",
-    "ledger_unavailable": "Why was this call refused?",
-}
+_TITLES = {"budget_exceeded": "Why was this call blocked?", "rate_limited": "Why was this call slowed down?"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +50,9 @@ def page(kit: Kit, request: Request) -> Response:
     found = explain(kit.ledger(), request.path_params["request_id"])
     now = kit.now()
     refused = found.refused
-    title = _TITLES[refused.refusal.code] if refused else "What this call cost"
+    title = (
+        _TITLES.get(refused.refusal.code, "Why was this call refused?") if refused else "What this call cost"
+    )
     context = {
         "found": found, "title": title, "refusal": refused.refusal if refused else None,
         "when": words.moment(_at(found)),
@@ -85,7 +78,7 @@ def _refused(found: Why, refused: Refused) -> dict[str, object]:
     return {
         "in_dollars": in_dollars, "left": left, "refused": refused, "short": refusal.needed - left,
         "bars": _bars(refused, left) if in_dollars else (),
-        "candidates": _candidates(refused, left if in_dollars else None),
+        "candidates": _candidates(refused, left if in_dollars else None) if refused.ask.candidates else None,
         "holders": _holders(refused), "received": _received(refused),
         "fits_now": in_dollars and budget is not None and (budget.remaining or 0) >= refusal.needed,
         "needed": refusal.needed, "span": words.window(refusal.window_id), "scope": words.scope(refusal.scope),
@@ -242,12 +235,13 @@ def _received(refused: Refused) -> str:
     body = {
         "code": refusal.code, "request_id": refusal.request_id, "budget_id": refusal.budget_id or None,
         "scope": dict(refusal.scope), "limit_usd": None if refusal.limit is None else usd(refusal.limit),
-        "settled_usd": usd(refusal.settled), "held_usd": usd(refusal.held), "needed_usd": usd(refusal.needed),
-        "resets_at": instant(refusal.resets_at),
+        "settled_usd": usd(refusal.settled) if refusal.metered else None,
+        "held_usd": usd(refusal.held) if refusal.metered else None,
+        "needed_usd": usd(refusal.needed) if refusal.needed else None, "resets_at": instant(refusal.resets_at),
     }  # fmt: skip
-    status = _STATUS.get(refusal.code, 403)
+    status = STATUSES[refusal.code]
     head = [f"HTTP/1.1 {status}", f"x-costweir-request-id: {refusal.request_id}"]
-    if status == 402:
+    if status not in (429, 500, 502, 503, 504):
         head.insert(1, "x-should-retry: false")
     if refusal.retry_after is not None:
         head.append(f"retry-after: {max(1, -int(-refusal.retry_after // 1))}")
