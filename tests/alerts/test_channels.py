@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,13 +13,14 @@ from receivers import certificate, free_port, http_receiver, smtp_receiver, tls_
 
 from costweir.alerts.mail import Mail
 from costweir.alerts.message import Message
-from costweir.alerts.slack import Slack
+from costweir.alerts.slack import SlackHook
 from costweir.alerts.webhook import Webhook
 from costweir.errors import NotAllowed, Unreachable
 
 MESSAGE = Message(
-    "i1", "run_failed", "open", "aws-main", "The pull of aws-main failed: denied.", "Look at the key.",
-    "2026-11-20T12:00:00.000Z", "", "Tiny <b> & Sons",
+    id="i1", delivery="i1.open.1", root="i1", event="run_failed", state="open", severity="warning", subject="aws-main",
+    text="The pull of aws-main failed: denied.", hint="Look at the key.", opened_at="2026-11-20T12:00:00.000Z",
+    instance="Tiny <b> & Sons",
 )  # fmt: skip
 
 
@@ -33,16 +35,18 @@ def test_a_webhook_is_json_that_the_receiver_can_verify() -> None:
     assert headers["content-type"].startswith("application/json")
     assert given == {"t": "1790000000", "v1": expected}
     assert json.loads(body) == {
-        "schema": "costweir.alert/1", "id": "i1", "event": "run_failed", "state": "open", "subject": "aws-main",
-        "text": "The pull of aws-main failed: denied.", "hint": "Look at the key.",
+        "schema": "costweir.alert/1", "id": "i1", "delivery": "i1.open.1", "root": "i1", "event": "run_failed",
+        "state": "open", "severity": "warning", "subject": "aws-main", "count": 1, "incidents": [],
+        "text": "The pull of aws-main failed: denied.", "hint": "Look at the key.", "team": "", "owner": "",
+        "period": "", "value": "", "limit": "", "page": "", "link": "",
         "opened_at": "2026-11-20T12:00:00.000Z", "resolved_at": "", "instance": "Tiny <b> & Sons",
     }  # fmt: skip
 
 
 def test_slack_gets_text_in_which_nothing_is_a_link_or_a_mention() -> None:
-    evil = Message("i", "run_failed", "open", "<!channel>", "<https://x|y> & more", "", "", "", "Tiny")
+    evil = replace(MESSAGE, subject="<!channel>", text="<https://x|y> & more", instance="Tiny")
     with http_receiver() as posts:
-        Slack("team", posts.url).send(evil)
+        SlackHook("team", posts.url).send(evil)
     [(_, _, body)] = posts.got
     text = json.loads(body)["text"]
     assert "<" not in text
@@ -59,7 +63,7 @@ def test_a_refusal_is_a_sentence_without_the_address_and_no_redirect_is_followed
     with http_receiver() as posts:
         posts.answers = [status]
         with pytest.raises(kind) as caught:
-            Slack("team", posts.url + "/T000/secret-part").send(MESSAGE)
+            SlackHook("team", posts.url + "/T000/secret-part").send(MESSAGE)
     assert str(status) in str(caught.value)
     assert "secret-part" not in str(caught.value) + getattr(caught.value, "hint", "")
     assert len(posts.got) == 1
@@ -68,7 +72,7 @@ def test_a_refusal_is_a_sentence_without_the_address_and_no_redirect_is_followed
 @pytest.mark.parametrize("path", ["/häh/secret-part", "/a b/secret-part"])
 def test_an_address_that_cannot_be_used_is_not_shown(path: str) -> None:
     with pytest.raises(NotAllowed, match="cannot be used") as caught:
-        Slack("team", f"http://127.0.0.1:{free_port()}{path}").send(MESSAGE)
+        SlackHook("team", f"http://127.0.0.1:{free_port()}{path}").send(MESSAGE)
     assert "secret-part" not in str(caught.value)
 
 
@@ -112,7 +116,7 @@ def test_a_mail_server_with_an_unknown_certificate_gets_no_mail(tmp_path: Path) 
 
 
 def test_a_name_with_line_breaks_begins_no_header_of_its_own() -> None:
-    evil = Message("i", "run_failed", "open", "aws\r\nBcc: evil@x.example", "text", "", "", "", "Tiny")
+    evil = replace(MESSAGE, subject="aws\r\nBcc: evil@x.example", instance="Tiny")
     with smtp_receiver() as mails:
         Mail("post", "127.0.0.1", mails.port, "none", "a@b.example", ("c@d.example",)).send(evil)
     [(to, mail)] = mails.got
@@ -122,6 +126,6 @@ def test_a_name_with_line_breaks_begins_no_header_of_its_own() -> None:
 
 
 def test_no_secret_shows_when_a_channel_is_printed() -> None:
-    shown = repr((Webhook("a", "https://hook/xyz", "s3cret"), Slack("b", "https://hook/xyz"),
+    shown = repr((Webhook("a", "https://hook/xyz", "s3cret"), SlackHook("b", "https://hook/xyz"),
                   Mail("c", "h", 1, "tls", "a", ("b",), "u", "pw1")))  # fmt: skip
     assert not {"xyz", "s3cret", "pw1"} & {part for part in ("xyz", "s3cret", "pw1") if part in shown}

@@ -79,5 +79,5 @@ def test_a_failed_pull_without_a_server_is_told_too_and_listed(
     [row] = cli("alerts", "list", "--open", "--json").json["rows"]
     assert (row["event"], row["state"], row["told"]) == ("run_failed", "open", ["ops"])
     states = {delivery["channel"]: delivery["state"] for delivery in row["deliveries"]}
-    assert states == {"ops": "sent", "team": "pending"}
+    assert states == {"ops": "sent", "team": "failed"}
     assert "claude" in cli("alerts", "list").out

@@ -7,7 +7,7 @@ import ssl
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.message import EmailMessage
-from email.utils import format_datetime, make_msgid
+from email.utils import format_datetime
 from typing import Literal
 
 from costweir.alerts.message import Message
@@ -29,14 +29,16 @@ class Mail:
     password: str = field(default="", repr=False)
     ca_file: str | None = None
 
-    def send(self, message: Message) -> None:
-        """Sends one message. Raises NotAllowed when the server refuses, and Unreachable for what may pass."""
+    def send(self, message: Message, thread: str = "") -> str:
+        """Sends one message, as an answer when `thread` is the id of an earlier one, and gives its id else. Raises
+        NotAllowed when the server refuses, and Unreachable for what may pass."""
+        mail = self._mail(message, thread)
         who = f"Mail server {self.host} of {self.id}"
         try:
             with self._connected() as server:
                 if self.user:
                     server.login(self.user, self.password)
-                server.send_message(self._mail(message))
+                server.send_message(mail)
         except smtplib.SMTPAuthenticationError:
             raise NotAllowed(f"{who} refused the login.", hint="Check user and password_env.") from None
         except (smtplib.SMTPRecipientsRefused, smtplib.SMTPSenderRefused):
@@ -55,6 +57,7 @@ class Mail:
             raise Unreachable(
                 f"{who} does not answer: {_line(error)}.", hint="It is tried again later."
             ) from None
+        return "" if thread else str(mail["Message-ID"])
 
     def _connected(self) -> smtplib.SMTP:
         if self.tls == "none":
@@ -75,14 +78,20 @@ class Mail:
             raise
         return server
 
-    def _mail(self, message: Message) -> EmailMessage:
+    def _mail(self, message: Message, thread: str) -> EmailMessage:
         mail = EmailMessage()
         # A name from a bill must not begin a header of its own.
         mail["Subject"] = " ".join(message.title.split())[:200]
         mail["From"] = self.sender
         mail["To"] = ", ".join(self.to)
         mail["Date"] = format_datetime(datetime.now(UTC))
-        mail["Message-ID"] = make_msgid(domain=self.sender.rpartition("@")[2])
+        # The same however often it is sent, so that a mailbox keeps one.
+        mail["Message-ID"] = f"<{message.delivery}@{self.sender.rpartition('@')[2]}>"
+        if thread:
+            mail["In-Reply-To"] = thread
+            mail["References"] = thread
+        if message.severity == "critical" and message.state in ("open", "escalated", "reopened"):
+            mail["Importance"] = "high"
         mail["Auto-Submitted"] = "auto-generated"
         mail["X-Costweir-Event"] = message.event
         mail.set_content(f"{message.body}\n\nIncident {message.id}, {message.instance}\n")

@@ -12,6 +12,7 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 from costweir.errors import ConfigError, Error, NotAllowed, Unreachable
 
 TIMEOUT_SECONDS = 10
+MOST_READ = 64 << 10
 
 
 class _NoRedirect(HTTPRedirectHandler):
@@ -34,13 +35,14 @@ def check_address(url: str, variable: str) -> str:
     return url
 
 
-def post(url: str, body: bytes, headers: Mapping[str, str], *, who: str) -> None:
-    """Sends `body`. Raises NotAllowed when it is refused, and Unreachable for what may pass."""
+def post(url: str, body: bytes, headers: Mapping[str, str], *, who: str) -> bytes:
+    """Sends `body`, and gives the beginning of the answer. Raises NotAllowed when it is refused, and Unreachable for
+    what may pass."""
     sent = {"Content-Type": "application/json; charset=utf-8", "User-Agent": "costweir", **headers}
     request = Request(url, data=body, method="POST", headers=sent)  # noqa: S310 - checked by check_address
     try:
         with _OPENER.open(request, timeout=TIMEOUT_SECONDS) as reply:
-            reply.read(1024)
+            return reply.read(MOST_READ)
     except HTTPError as error:
         error.close()
         raise _refused(error.code, who) from None

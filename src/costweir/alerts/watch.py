@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from costweir.alerts.routing import told_by
 from costweir.alerts.rules import (
     Watched,
     failed_pulls,
@@ -47,10 +48,8 @@ def watch(
         *also,
     ]
 
-    def told(event: str) -> list[str]:
-        return [channel.id for channel in settings.channels if event in channel.events]
-
-    changed = control.incidents.observe(conditions, told=told, now=now)
+    quiet = timedelta(minutes=settings.routing.quiet_minutes)
+    changed = control.incidents.observe(conditions, told=told_by(settings), now=now, quiet=quiet)
     # A reader stays measured against what it had when all was well, so that an incident ends when that is restored.
     settled = {source: min(count, known.get(source, 0)) for source, count in counts.items()}
     if settled != known:

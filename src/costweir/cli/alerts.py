@@ -33,11 +33,12 @@ def alerts() -> None:
 def list_(*, only_open: bool, limit: int) -> None:
     """List what is wrong or was, and who was told."""
     from costweir.control import Control
+    from costweir.control.incidents import ACTIVE
 
     rows: list[Record] = []
     with Control.open(settings().control_path, read_only=True) as control:
-        for incident in control.incidents.listed(state="open" if only_open else None, limit=limit):
-            sent = control.incidents.deliveries(incident.id)
+        for incident in control.incidents.listed(states=ACTIVE if only_open else (), limit=limit):
+            sent = control.incidents.outbox.of(incident.id)
             told = sorted({str(row["channel"]) for row in sent if row["state"] == "sent"})
             rows.append({**incident.to_json(), "told": told, "deliveries": sent})
     show_rows("alerts", rows, LISTED, empty="Nothing is wrong." if only_open else "Nothing was ever wrong.")

@@ -1,31 +1,25 @@
-"""The lists of live sources and alert channels. A credential is never written into the file: `..._env` names the
-environment variable that holds it."""
+"""The list of live sources. A credential is never written into the file: `..._env` names the environment variable that
+holds it."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
-from costweir.config.fields import EnvironmentName, HttpUrl, Port, Section
+from costweir.config.fields import EnvironmentName, HttpUrl, Section
 
 SourceKind = Literal[
     "aws-ce", "aws-export", "gcp-bigquery", "azure-query", "azure-export", "openai", "anthropic"
 ]
-ChannelKind = Literal["webhook", "slack", "email"]
-AlertEvent = Literal[
-    "source_late", "run_failed", "source_recovered", "quarantine_grew", "budget_threshold", "budget_blocked",
-    "bound_broken",
-]  # fmt: skip
 
 #: A name that can be part of a file name.
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
 Every = Annotated[str, StringConstraints(pattern=r"^[1-9]\d{0,3}[mhd]$")]
 BucketUrl = Annotated[str, StringConstraints(pattern=r"^(s3|gs|az|abfss?|https?)://\S+$")]
-Address = Annotated[str, StringConstraints(pattern=r"^[^\s@,;<>]+@[^\s@,;<>]+$")]
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 _SHARED = frozenset({"id", "kind", "enabled", "every", "all_services"})
@@ -54,12 +48,6 @@ PROVIDERS: Mapping[str, tuple[str, ...]] = {
 
 #: The variables that hold a kind's key when the file names none.
 DEFAULT_KEYS: Mapping[str, str] = {"openai": "OPENAI_ADMIN_KEY", "anthropic": "ANTHROPIC_ADMIN_KEY"}
-
-_CHANNEL_OPTIONS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "webhook": (("url_env", "secret_env"), ()),
-    "slack": (("url_env",), ()),
-    "email": (("host", "to", "sender"), ("port", "tls", "user", "password_env", "ca_file")),
-}
 
 
 class Connection(Section):
@@ -137,53 +125,7 @@ class Connection(Section):
         if self.id in ("files", "all"):
             raise ValueError(f"id {self.id!r} is a word of `costweir pull`; take another")
         required, optional = SOURCE_OPTIONS[self.kind]
-        _check_options(self, required, {*required, *optional, *_SHARED})
-        return self
-
-
-class Channel(Section):
-    """Where alerts go."""
-
-    id: Name
-    """Name of the channel: small letters, digits, dots, dashes and underscores."""
-    kind: ChannelKind
-    """`webhook` is signed JSON, `slack` an incoming webhook, `email` a message over SMTP."""
-    events: tuple[AlertEvent, ...] = get_args(AlertEvent)
-    """What is sent; empty means everything."""
-    url_env: EnvironmentName | None = None
-    """Variable with the address that is posted to. Whoever knows it can post, so it is a secret."""
-    secret_env: EnvironmentName | None = None
-    """Variable with the secret that signs the messages of a webhook."""
-    host: str | None = None
-    """SMTP server."""
-    port: Port = 587
-    """SMTP port."""
-    tls: Literal["starttls", "tls", "none"] = "starttls"
-    """`starttls` upgrades a plain connection, `tls` is encrypted from the start, `none` is for this machine only."""
-    ca_file: str | None = None
-    """Certificates that the server's own is checked against, in PEM; empty means those of the system."""
-    user: str | None = None
-    """SMTP user; empty means no login."""
-    password_env: EnvironmentName | None = None
-    """Variable with the SMTP password."""
-    sender: Address | None = Field(default=None, alias="from")
-    """Address the message comes from."""
-    to: tuple[Address, ...] | None = None
-    """Addresses the message goes to."""
-
-    @property
-    def secret_names(self) -> tuple[str, ...]:
-        """The environment variables that this channel reads."""
-        return tuple(value for name, value in self if name.endswith("_env") and value)
-
-    @model_validator(mode="after")
-    def _options_fit_the_kind(self) -> Channel:
-        required, optional = _CHANNEL_OPTIONS[self.kind]
-        _check_options(self, required, {*required, *optional, "id", "kind", "events"})
-        if bool(self.user) != bool(self.password_env):
-            raise ValueError("user and password_env come together")
-        if self.tls == "none" and (self.user or self.host not in ("127.0.0.1", "localhost", "::1")):
-            raise ValueError('tls = "none" is for a server on this machine without a login')
+        check_options(self, self.kind, required=required, allowed={*required, *optional, *_SHARED})
         return self
 
 
@@ -194,9 +136,9 @@ def interval_of(text: str) -> timedelta:
     return timedelta(**{_UNITS[text[-1]]: int(text[:-1])})
 
 
-def _check_options(row: Connection | Channel, required: tuple[str, ...], allowed: set[str]) -> None:
-    kind = row.kind
-    shown = {name: type(row).model_fields[name].alias or name for name in type(row).model_fields}
+def check_options(row: Section, kind: str, *, required: tuple[str, ...], allowed: set[str]) -> None:
+    """Raises ValueError for an option that is not one of the kind, and for one that is missing."""
+    shown = {name: field.alias or name for name, field in type(row).model_fields.items()}
     foreign = sorted(shown[name] for name in row.model_fields_set if name not in allowed)
     if foreign:
         raise ValueError(f"{foreign[0]} is not an option of {kind}")

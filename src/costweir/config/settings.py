@@ -8,7 +8,9 @@ from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import BeforeValidator, Field, PrivateAttr, SecretStr, model_validator
 
-from costweir.config.connections import Channel, Connection
+from costweir.config.alerting import Alert
+from costweir.config.channels import Channel, Routing
+from costweir.config.connections import Connection
 from costweir.config.fields import HttpUrl, LedgerUrl, Port, Section, StoreUrl
 from costweir.config.oidc import Oidc, client_secret
 from costweir.config.tables import (
@@ -111,6 +113,16 @@ class Database(Section):
     """User."""
     password: SecretStr | None = None
     """Password."""
+
+
+class Metrics(Section):
+    """What `/metrics` says."""
+
+    customers: int = Field(default=0, ge=0, le=200)
+    """How many customers `llm_requests_total` and `llm_cost_usd_total` name in the label `customer_id`, the first that
+    call; the others are `other`. 0 leaves the label out."""
+    budgets: int = Field(default=50, ge=0, le=500)
+    """How many budgets have gauges of their own, the ones that are used most."""
 
 
 class Prometheus(Section):
@@ -220,7 +232,11 @@ class Settings(Section):
     """Live sources that `costweir up` pulls by itself."""
     channels: tuple[Channel, ...] = ()
     """Where alerts go."""
+    routing: Routing = Routing()
+    alerts: tuple[Alert, ...] = ()
+    """Alert rules that are changed, switched off or added; `costweir alerts rules` lists them all."""
     database: Database = Database()
+    metrics: Metrics = Metrics()
     prometheus: Prometheus = Prometheus()
     grafana: Grafana = Grafana()
     gcp: Gcp = Gcp()
@@ -280,6 +296,11 @@ class Settings(Section):
             for name in row.secret_names
             if self.secret(name) is None
         ]
+        unset += [
+            f"alerts: {row.id!r} reads {row.url_env}, which is not set."
+            for row in self.alerts
+            if row.url_env and self.secret(row.url_env) is None
+        ]
         if self.oidc.client_secret_env and self.secret(self.oidc.client_secret_env) is None:
             unset.append(f"oidc: the secret is read from {self.oidc.client_secret_env}, which is not set.")
         return (*undeclared, *missing, *unset)
@@ -335,7 +356,17 @@ class Settings(Section):
 
     @model_validator(mode="after")
     def _ids_are_unique(self) -> Self:
-        for name in ("providers", "models", "plans", "customers", "budgets", "keys", "sources", "channels"):
+        for name in (
+            "providers",
+            "models",
+            "plans",
+            "customers",
+            "budgets",
+            "keys",
+            "sources",
+            "channels",
+            "alerts",
+        ):
             _unique(
                 (row.id for row in getattr(self, name)),
                 lambda found, name=name: f"{name}: {found!r} is there twice",
@@ -374,6 +405,9 @@ class Settings(Section):
         for customer in self.customers:
             if customer.plan is not None:
                 _exists(customer.plan, plans, f"customers: {customer.id!r} is on the plan")
+        channels = {row.id for row in self.channels}
+        for name in self.routing.named:
+            _exists(name, channels, "routing: a route or the default names the channel")
         return self
 
 

@@ -36,12 +36,12 @@ class Control:
         self._runs = Runs(database)
         self._directory = Directory(database)
         self._views = SavedViews(database)
-        #: What is wrong now and who was told.
-        self.incidents = Incidents(database)
         #: Who may ask over the API.
         self.tokens = Tokens(database, None if folder is None else folder / SECRET_FILE)
         #: Who changed what.
         self.audit = Audit(database)
+        #: What is wrong now and who was told.
+        self.incidents = Incidents(database, self.audit)
         #: What is stopped, and the number that grows when the gateway has to know something.
         self.stops = Stops(database, self.audit)
         #: Who may call the gateway.

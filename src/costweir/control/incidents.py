@@ -1,193 +1,229 @@
-"""Incidents: what is wrong now, since when, and who was told. One message when it begins and one when it ends, for
-each channel, also after a restart: the messages to send are stored together with what they are about."""
+"""Incidents: what is wrong now, since when, who was told, and what people did about it.
+
+An incident is one matter in one period. It is told once when it begins, its changes go where the beginning went, and
+its end is told once, also after a restart: every message is stored in the transaction that it is about.
+"""
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Literal
 
-from costweir.control.database import Database, Execute
+from costweir.control.audit import Audit, Change
+from costweir.control.database import Database
+from costweir.control.incidents_outbox import FAILURES, News, Outbox, heard, tell
+from costweir.control.incidents_rows import (
+    ACTIVE,
+    SEVERITIES,
+    Condition,
+    Counts,
+    Entry,
+    Incident,
+    State,
+    active,
+    found,
+    incident_of,
+    log,
+    rank,
+    store,
+)
+from costweir.control.incidents_step import Step, Told, tell_end
 from costweir.control.runs import instant
+from costweir.errors import Conflict, UsageError
 
-Phase = Literal["open", "resolved"]
-#: A channel that refuses this often, over about a day, is given up for that message.
-MOST_ATTEMPTS = 12
-_LONGEST_WAIT = timedelta(hours=4)
-
-
-@dataclass(frozen=True, slots=True)
-class Condition:
-    """Something that is wrong at this moment. `key` is the same for as long as it is the same matter.
-
-    `severity` is `critical`, `warning` or `info`; `team` says who is to hear of it, and `link` is the view of the
-    pages that explains it. `period` is the window that `value` and `limit` are of, such as `2026-11-20`; the three are
-    texts for people.
-    """
-
-    key: str
-    event: str
-    subject: str
-    text: str
-    hint: str = ""
-    severity: str = "warning"
-    team: str = ""
-    link: str = ""
-    period: str = ""
-    value: str = ""
-    limit: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Incident:
-    """One matter from its beginning to its end; instants are RFC 3339 in UTC, `resolved_at` empty while open."""
-
-    id: str
-    key: str
-    event: str
-    subject: str
-    state: Phase
-    text: str
-    hint: str
-    opened_at: str
-    updated_at: str
-    resolved_at: str
-
-    def to_json(self) -> dict[str, str]:
-        """All fields."""
-        return asdict(self)
-
-
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """One message that is to be sent to one channel."""
-
-    incident: Incident
-    message: Phase
-    channel: str
-    attempts: int
+#: No incident sleeps longer.
+LONGEST_SNOOZE = timedelta(days=90)
+LONGEST_NOTE = 2_000
+LONGEST_OWNER = 200
+_VERBS = {
+    "acknowledged": "ack", "snoozed": "snooze", "owner": "assign", "note": "note", "resolved": "resolve",
+}  # fmt: skip
+_UNTOLD = (
+    "SELECT id FROM incidents WHERE state != 'resolved'"
+    " AND id NOT IN (SELECT incident_id FROM messages WHERE message = 'open')"
+)
 
 
 class Incidents:
-    """The incidents of one control database. `told` gives the channels that want an event."""
+    """The incidents of one control database. `told` gives the channels that are to hear of a condition; `by` names who
+    makes a change, and every such change is in the audit chain."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, audit: Audit) -> None:
         self._database = database
+        self._audit = audit
+        #: The messages about them.
+        self.outbox = Outbox(database)
 
     def observe(
-        self, conditions: Sequence[Condition], *, told: Callable[[str], Sequence[str]], now: datetime
+        self, conditions: Sequence[Condition], *, told: Told, now: datetime, quiet: timedelta = timedelta()
     ) -> tuple[list[Incident], list[Incident]]:
-        """Opens what is new, resolves what is over, and gives both; what goes on is brought up to date silently.
+        """Opens what is new, ends what is over, and gives both; what goes on is brought up to date.
 
-        Opening, closing and the messages about it are one transaction. A channel that never heard of an incident
-        does not hear of its end.
+        A matter that comes back within `quiet`, or at all in a period that has a name, is the same incident. Its end
+        is told after `quiet`, so that one that comes and goes is told once.
         """
-        wanted = {condition.key: condition for condition in conditions}
-        held = {incident.key: incident for incident in self.listed(state="open")}
-        new = [condition for key, condition in wanted.items() if key not in held]
-        over = [held[key] for key in held.keys() - wanted.keys()]
-        at = instant(now)
+        wanted = {(condition.key, condition.period): condition for condition in conditions}
+        opened: list[Incident] = []
         with self._database.write() as run:
-            for key in held.keys() & wanted.keys():
-                run(
-                    "UPDATE incidents SET text = ?, hint = ?, updated_at = ? WHERE id = ?",
-                    (wanted[key].text, wanted[key].hint, at, held[key].id),
-                )
-            opened = [_open(run, condition, told(condition.event), now) for condition in new]
-            for incident in over:
-                _resolve(run, incident, at)
-        closed = [replace(incident, state="resolved", updated_at=at, resolved_at=at) for incident in over]
-        return [incident for incident in opened if incident is not None], closed
+            step = Step(run, told, now, quiet)
+            held = {(row.key, row.period): row for row in active(run)}
+            untold = {row["id"] for row in run(_UNTOLD)}
+            for place, condition in wanted.items():
+                if place in held:
+                    step.go_on(held[place], condition, untold=held[place].id in untold)
+                    continue
+                begun = step.begin(condition)
+                if begun is not None:
+                    opened.append(begun)
+            closed = [step.end(row) for place, row in held.items() if place not in wanted]
+            for row in run("SELECT id, key, period FROM incidents WHERE put_aside = 1"):
+                if (row["key"], row["period"]) not in wanted:
+                    run("UPDATE incidents SET put_aside = 0 WHERE id = ?", (row["id"],))
+        return opened, closed
 
-    def listed(self, *, state: Phase | None = None, limit: int = 1_000) -> list[Incident]:
-        """The incidents of a state or of any: open ones first, then the latest change first."""
+    def listed(
+        self, *, states: Collection[str] = (), severities: Collection[str] = (), limit: int = 1_000
+    ) -> list[Incident]:
+        """Those of some states and severities, or of any: what is wrong first, then the latest change first."""
         rows = self._database.read(
-            "SELECT * FROM incidents WHERE ? IN ('', state)"
+            "SELECT * FROM incidents WHERE (? = '' OR instr(?, '|' || state || '|'))"
+            " AND (? = '' OR instr(?, '|' || severity || '|'))"
             " ORDER BY state = 'resolved', updated_at DESC, id DESC LIMIT ?",
-            (state or "", limit),
+            (_set(states), _set(states), _set(severities), _set(severities), limit),
         )
-        return [Incident(**dict(row)) for row in rows]
+        return [incident_of(row) for row in rows]
 
-    def due(self, now: datetime) -> list[Delivery]:
-        """The messages to send now, in the order of what they are about."""
+    def find(self, name: str) -> Incident:
+        """The one with this id. Raises NotFound."""
+        return found(self._database.read("SELECT * FROM incidents WHERE id = ?", (name,)), name)
+
+    def timeline(self, name: str) -> list[Entry]:
+        """What happened to one, the oldest first."""
         rows = self._database.read(
-            "SELECT i.*, d.message AS d_message, d.channel AS d_channel, d.attempts AS d_attempts"
-            " FROM deliveries AS d JOIN incidents AS i ON i.id = d.incident_id"
-            " WHERE d.state = 'pending' AND d.next_try <= ? ORDER BY i.opened_at, i.id, d.channel",
-            (instant(now),),
+            "SELECT at, actor, what, text FROM incident_events WHERE incident_id = ? ORDER BY seq", (name,)
         )
-        found: list[Delivery] = []
-        for row in rows:
-            values = dict(row)
-            sent = [values.pop(name) for name in ("d_message", "d_channel", "d_attempts")]
-            found.append(Delivery(Incident(**values), *sent))
-        return found
+        return [Entry(*row) for row in rows]
 
-    def sent(self, delivery: Delivery) -> None:
-        """Remembers that a channel took the message."""
-        self._settle(delivery, "sent", delivery.attempts + 1, "", "")
-
-    def not_sent(self, delivery: Delivery, why: str, now: datetime) -> None:
-        """Remembers that a channel refused; the next try is after a pause that doubles, and the last is final."""
-        attempts = delivery.attempts + 1
-        wait = min(timedelta(minutes=2**attempts), _LONGEST_WAIT)
-        state = "failed" if attempts >= MOST_ATTEMPTS else "pending"
-        self._settle(delivery, state, attempts, why, instant(now + wait))
-
-    def drop(self, delivery: Delivery, why: str) -> None:
-        """Remembers that nobody wants the message."""
-        self._settle(delivery, "dropped", delivery.attempts, why, "")
-
-    def deliveries(self, incident: str) -> list[dict[str, object]]:
-        """What was sent about an incident: `message, channel, state, attempts, note`."""
+    def counts(self) -> Counts:
+        """How many are not resolved by severity, and how often a channel failed."""
         rows = self._database.read(
-            "SELECT message, channel, state, attempts, note FROM deliveries WHERE incident_id = ?"
-            " ORDER BY message, channel",
-            (incident,),
+            "SELECT severity, count(*) AS n, sum(state = 'open') AS waiting FROM incidents"
+            " WHERE state != 'resolved' GROUP BY severity"
         )
-        return [dict(row) for row in rows]
+        by_severity = {row["severity"]: int(row["n"]) for row in rows}
+        failures = self._database.read("SELECT value FROM meta WHERE key = ?", (FAILURES,))
+        return Counts(
+            open={severity: by_severity.get(severity, 0) for severity in SEVERITIES},
+            waiting=sum(int(row["waiting"]) for row in rows),
+            delivery_failures=int(failures[0]["value"]) if failures else 0,
+        )
 
-    def _settle(self, delivery: Delivery, state: str, attempts: int, note: str, next_try: str) -> None:
-        with self._database.write() as run:
-            run(
-                "UPDATE deliveries SET state = ?, attempts = ?, note = ?, next_try = ?"
-                " WHERE incident_id = ? AND message = ? AND channel = ?",
-                (state, attempts, note, next_try, delivery.incident.id, delivery.message, delivery.channel),
+    def acknowledge(self, name: str, *, by: str, now: datetime) -> Incident:
+        """Says that somebody looks after it, and who if nobody owns it yet. Raises NotFound, and Conflict when it is
+        over."""
+
+        def change(before: Incident) -> Incident:
+            owner = before.owner or by[:LONGEST_OWNER]
+            return replace(
+                before, state="acknowledged", owner=owner, acknowledged_at=instant(now), snoozed_until=""
             )
 
+        return self._act(name, "acknowledged", change, by=by, now=now)
 
-def _open(run: Execute, condition: Condition, channels: Sequence[str], now: datetime) -> Incident | None:
-    """Stores the incident and the messages about it; None when another process was faster."""
-    at = instant(now)
-    made = Incident(
-        f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}", condition.key, condition.event, condition.subject, "open",
-        condition.text, condition.hint, at, at, "",
-    )  # fmt: skip
-    stored = run(
-        "INSERT INTO incidents VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING id",
-        tuple(made.to_json().values()),
-    )
-    if not stored:
-        return None
-    for channel in channels:
-        run("INSERT INTO deliveries VALUES (?, 'open', ?, 'pending', 0, ?, '')", (made.id, channel, at))
-    return made
+    def snooze(self, name: str, until: datetime, *, by: str, now: datetime) -> Incident:
+        """Lets it sleep until a moment; it wakes sooner when it gets worse. Raises NotFound, Conflict, and UsageError
+        for a moment that is over or too far away."""
+        if not now < until <= now + LONGEST_SNOOZE:
+            raise UsageError(
+                "An incident sleeps until a moment that is to come, and at most 90 days.",
+                hint="Give a time such as 2h, or a later moment.",
+            )
+
+        def change(before: Incident) -> Incident:
+            return replace(before, state="snoozed", snoozed_at=instant(now), snoozed_until=instant(until))
+
+        return self._act(name, "snoozed", change, by=by, now=now, text=f"until {instant(until)}")
+
+    def assign(self, name: str, owner: str, *, by: str, now: datetime) -> Incident:
+        """Gives it to somebody; an empty name to nobody. Raises NotFound, Conflict, and UsageError for a name on more
+        than one line."""
+        wanted = owner.strip()
+        if len(wanted) > LONGEST_OWNER or (wanted and not wanted.isprintable()):
+            raise UsageError(
+                f"An owner has at most {LONGEST_OWNER} characters on one line.", hint="Shorten it."
+            )
+        return self._act(
+            name,
+            "owner",
+            lambda before: replace(before, owner=wanted),
+            by=by,
+            now=now,
+            text=wanted or "nobody",
+        )
+
+    def note(self, name: str, text: str, *, by: str, now: datetime) -> Incident:
+        """Writes a note beside it, also after its end. Raises NotFound, and UsageError for no text or a long one."""
+        said = text.strip()
+        if not said or len(said) > LONGEST_NOTE:
+            raise UsageError(f"A note has 1 to {LONGEST_NOTE} characters.", hint="Change it.")
+        return self._act(name, "note", lambda before: before, by=by, now=now, text=said)
+
+    def resolve(self, name: str, *, by: str, now: datetime) -> Incident:
+        """Closes it. While it is still wrong it stays closed, unless it gets worse. Raises NotFound and Conflict."""
+
+        def change(before: Incident) -> Incident:
+            return replace(
+                before, state="resolved", resolved_at=instant(now), put_aside=True, snoozed_until=""
+            )
+
+        return self._act(name, "resolved", change, by=by, now=now)
+
+    def _act(
+        self, name: str, what: str, change: Callable[[Incident], Incident], *, by: str, now: datetime,
+        text: str = "",
+    ) -> Incident:  # fmt: skip
+        with self._database.write() as run:
+            before = found(run("SELECT * FROM incidents WHERE id = ?", (name,)), name)
+            if not before.active and what != "note":
+                raise Conflict(f"Incident {name} is resolved already.", hint="costweir alerts list shows it.")
+            after = change(before)
+            settled = before.state == after.state == "acknowledged" and what == "acknowledged"
+            if settled or (after == before and what != "note"):
+                return before
+            after = replace(after, updated_at=instant(now))
+            store(run, after)
+            seq = log(run, after.id, now, what, text, actor=by)
+            if what == "resolved":
+                tell_end(run, after, now)
+            else:
+                channels = [channel for channel, how in heard(run, name).items() if how == "heard"]
+                tell(run, News(name, what, str(seq), text), channels=channels, at=now)
+            change_row = Change(
+                by, f"incident.{_VERBS[what]}", f"incident:{name}", _brief(before), _brief(after)
+            )
+            self._audit.add(change_row, now=now)
+        return after
 
 
-def _resolve(run: Execute, incident: Incident, at: str) -> None:
-    run(
-        "UPDATE incidents SET state = 'resolved', updated_at = ?, resolved_at = ? WHERE id = ?",
-        (at, at, incident.id),
-    )
-    run(
-        "INSERT INTO deliveries SELECT incident_id, 'resolved', channel, 'pending', 0, ?, '' FROM deliveries"
-        " WHERE incident_id = ? AND message = 'open' AND state = 'sent' ON CONFLICT DO NOTHING",
-        (at, incident.id),
-    )
-    run(
-        "UPDATE deliveries SET state = 'dropped', note = 'It was over before it could be told.'"
-        " WHERE incident_id = ? AND message = 'open' AND state = 'pending'",
-        (incident.id,),
-    )
+def _brief(incident: Incident) -> dict[str, object]:
+    """What people change, for the audit chain."""
+    return {name: getattr(incident, name) for name in ("state", "owner", "snoozed_until", "put_aside")}
+
+
+def _set(words: Collection[str]) -> str:
+    return "|" + "|".join(words) + "|" if words else ""
+
+
+__all__ = [
+    "ACTIVE",
+    "SEVERITIES",
+    "Condition",
+    "Counts",
+    "Entry",
+    "Incident",
+    "Incidents",
+    "State",
+    "Told",
+    "rank",
+]
