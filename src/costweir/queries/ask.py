@@ -18,6 +18,7 @@ from costweir.domain.money import decimal_text
 from costweir.domain.period import Period
 from costweir.errors import UsageError
 from costweir.queries.budgets import answer_budgets
+from costweir.queries.cache_savings import answer_cache_savings
 from costweir.queries.call_prices import answer_call_prices
 from costweir.queries.coverage import Coverage, instant_text, read_coverage
 from costweir.queries.dimensions import Dimension, Facts, find_dimension
@@ -35,6 +36,7 @@ from costweir.store.warehouse import Reader, Warehouse
 #: Questions whose rows need more than one query; all others are answered by `answer_rows`.
 SPECIAL: Mapping[str, Callable[[Reader, Asked], Result]] = {
     "budgets": answer_budgets,
+    "cache_savings": answer_cache_savings,
     "call_prices": answer_call_prices,
     "data_health": answer_health,
     "margin": answer_margin,
