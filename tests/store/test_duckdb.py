@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 
 import bills
@@ -150,4 +152,34 @@ def test_parquet_with_a_wrong_type_changes_nothing(tmp_path: Path) -> None:
     with pytest.raises(Error):
         store.replace(load, charges=tmp_path / "torn.parquet")
     assert store.query("SELECT SUM(c.billed_cost) AS s FROM charges AS c").rows[0][0] == 4
+    store.close()
+
+
+def test_a_call_is_stored_to_the_letter(tmp_path: Path) -> None:
+    """Calls go through a file of text; what is in them must come out as it went in (law L10)."""
+    store = DuckDBWarehouse.open(tmp_path / "facts.duckdb")
+    store.migrate()
+    texts = ['a "quoted" \\ name', "two\nlines,\ttabs", "日本 🌊", "null", "", "{[", "\u2028"]
+    amounts = [Decimal("0.000000000000000001"), Decimal("12345678901234567890.123456789012345678"), None]
+    starts = [
+        datetime.fromisoformat(at) for at in ("2026-10-05T12:00:00.000001", "1999-12-31T23:59:59.999999")
+    ]
+    calls = [
+        bills.call(
+            number, customer=text, settled_usd=amounts[number % 3], duration_ms=2**62 + number,
+            started_at=starts[number % 2],
+        )
+        for number, text in enumerate(texts)
+    ]  # fmt: skip
+    # Columns may differ from call to call.
+    calls.append(bills.call(99, request_id="r99"))
+
+    assert store.append(calls) == len(calls)
+    assert store.append(calls) == 0
+    wanted = [(c["customer"], c["settled_usd"], c.get("duration_ms"), c["started_at"]) for c in calls]
+    found = store.query(
+        "SELECT customer, settled_usd, duration_ms, started_at FROM calls ORDER BY length(call_id), call_id"
+    )
+    assert list(found.rows) == wanted
+    assert not list(tmp_path.glob("*.ndjson"))
     store.close()

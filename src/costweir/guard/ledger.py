@@ -218,7 +218,8 @@ class Correction:
     before: int | None
 
 
-@dataclass(frozen=True, slots=True)
+# As above: frozen by agreement only.
+@dataclass(slots=True)
 class Attempt:
     """A row of the ledger: one try at a provider."""
 

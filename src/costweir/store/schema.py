@@ -169,10 +169,16 @@ def check_mirror(table: str, columns: Sequence[str], rows: Sequence[Sequence[Val
 
 def distinct_calls(calls: Sequence[Mapping[str, Value]]) -> list[Mapping[str, Value]]:
     """The calls, each id once. Raises UsageError for a column that calls do not have."""
-    unknown = [name for call in calls for name in call if name not in CALL_KINDS]
+    unknown = set[str]().union(*calls) - CALL_KINDS.keys()
     if unknown:
-        raise UsageError(f"A call has no column {unknown[0]!r}.", hint="See CALL_COLUMNS for the columns.")
+        raise UsageError(f"A call has no column {min(unknown)!r}.", hint="See CALL_COLUMNS for the columns.")
     return list({call.get("call_id"): call for call in calls}.values())
+
+
+def first_start(calls: Sequence[Mapping[str, Value]]) -> datetime | None:
+    """When the earliest of the calls began."""
+    starts = [_utc(start) for call in calls if isinstance(start := call.get("started_at"), datetime)]
+    return min(starts, default=None)
 
 
 def distinct_adjustments(rows: Sequence[Mapping[str, Value]]) -> list[Mapping[str, Value]]:

@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
 
 from costweir.app.weir.alarms import BATCH as EVENTS
@@ -32,6 +33,8 @@ _RETRIES = (1.0, 30.0)
 BATCH = 2_000
 
 UNTAGGED = "untagged"
+#: A gateway has few models; a provider may answer with any name.
+_short_name = lru_cache(maxsize=1_024)(short_name)
 
 #: Buckets of a usage, and the columns of a Call that they are counted in.
 _COLUMNS: Mapping[str, str] = {
@@ -79,17 +82,22 @@ def call_of(attempt: Attempt, kinds: Mapping[str, str]) -> dict[str, Value]:
         "call_id": f"att_{attempt.attempt}", "request_id": attempt.request_id, "started_at": _naive(at),
         "ended_at": None if ended is None else _naive(ended.astimezone(UTC)),
         "provider": kinds.get(attempt.provider, attempt.provider), "service": attempt.provider,
-        "model": short_name(model), "outcome": attempt.outcome or "error", "error_type": attempt.error or None,
+        "model": _short_name(model), "outcome": attempt.outcome or "error", "error_type": attempt.error or None,
         "customer": subject.customer or UNTAGGED, "project": subject.project or UNTAGGED,
         "feature": subject.feature or UNTAGGED, "session_id": subject.session or UNTAGGED,
         "end_user": subject.user or None, "key_id": subject.key or UNTAGGED, "plan_tier": subject.plan or None,
         "environment": subject.environment or None, "reserved_usd": dollars(attempt.held),
         "settled_usd": None if cost is None else dollars(cost),
         "price_version": attempt.price_version or None, "usage_certainty": attempt.certainty or "unknown",
-        "usage_date": at.date(), "usage_hour": at.hour, "iso_dow": at.isoweekday(), "usage_month": f"{at:%Y-%m}",
+        "usage_date": at.date(), "usage_hour": at.hour, "iso_dow": at.isoweekday(),
+        "usage_month": f"{at.year}-{at.month:02d}",
     }  # fmt: skip
-    row |= {name: str(told[name]) for name in _TEXTS if told.get(name)}
-    row |= {name: int(str(told[name])) for name in _NUMBERS if told.get(name) is not None}
+    for name in _TEXTS:
+        if text := told.get(name):
+            row[name] = str(text)
+    for name in _NUMBERS:
+        if (number := told.get(name)) is not None:
+            row[name] = int(str(number))
     for bucket, count in attempt.usage.items():
         column = _COLUMNS.get(bucket)
         if column is not None:

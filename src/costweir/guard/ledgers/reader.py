@@ -11,9 +11,12 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+
+import msgspec
 
 from costweir.guard.ledger import (
     Ask,
@@ -51,6 +54,11 @@ GROUP BY 1, 2 ORDER BY 8 DESC LIMIT ?"""
 _TIME_OF = {"attempt": "at", "seq": "ended_at"}
 #: How far back sessions are listed.
 SESSIONS_SINCE = DAY
+
+
+_decode = msgspec.json.Decoder().decode
+#: Many attempts have the same one.
+_subject = lru_cache(maxsize=4_096)(Subject)
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,12 +256,19 @@ class LedgerReader:
 
 def read_attempt(row: Sequence[Any]) -> Attempt:
     """A row of `ATTEMPT`."""
-    attempt, request_id, state, *subject = row[:12]
     model, provider, held, charged, debt, certainty, price_version, at, ended, usage, call, _ = row[12:]
     return Attempt(
-        attempt, request_id, state, Subject(*subject), model, provider, held, charged, debt, certainty, price_version,
-        instant(at), None if ended is None else instant(ended), json.loads(usage), json.loads(call),
+        row[0], row[1], row[2], _subject(*row[3:12]), model, provider, held, charged, debt, certainty, price_version,
+        instant(at), None if ended is None else instant(ended), _read_json(usage), _read_json(call),
     )  # fmt: skip
+
+
+def _read_json(text: str) -> Any:
+    """A kept object. A name that was no valid Unicode is kept in a way that only the standard library reads."""
+    try:
+        return _decode(text)
+    except msgspec.DecodeError:
+        return json.loads(text)
 
 
 def read_refusal(row: Sequence[Any]) -> Refused:
