@@ -35,10 +35,19 @@ def postgres_server() -> Iterator[str]:
     data.mkdir()
     server = PostgresServer(data, cleanup_mode="stop")
     try:
+        _hurry(server.get_uri())
         yield server.get_uri()
     finally:
         server.cleanup()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _hurry(uri: str) -> None:
+    """Nothing of these servers has to survive a power loss."""
+    with psycopg.connect(uri, autocommit=True) as connection:
+        for setting in ("fsync", "synchronous_commit", "full_page_writes"):
+            connection.execute(f"ALTER SYSTEM SET {setting} = off")
+        connection.execute("SELECT pg_reload_conf()")
 
 
 def fresh_database(uri: str) -> str:
@@ -48,6 +57,12 @@ def fresh_database(uri: str) -> str:
         connection.execute(f"CREATE DATABASE {name}")
     head, _, tail = uri.partition("/postgres?")
     return f"{head}/{name}?{tail}" if tail else uri.rsplit("/", 1)[0] + f"/{name}"
+
+
+def address_of(store: DuckDBWarehouse | PostgresWarehouse, folder: Path) -> str:
+    """What another process opens the same store by."""
+    connections = getattr(store, "_connections", None)
+    return connections._url if connections else str(folder / "facts.duckdb")
 
 
 def opener(name: str, folder: Path, uri: Callable[[], str]) -> Opener:

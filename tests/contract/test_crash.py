@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import bills
 import pytest
+from engines import address_of
 
 from costweir.store.warehouse import Slot, Warehouse
 
@@ -62,7 +63,7 @@ def test_a_killed_load_is_all_or_nothing(reopen: Opener, tmp_path: Path, moment:
     store.migrate()
     bills.store(store, tmp_path, [bills.line(cost="1")])
     before = state(store)
-    address = getattr(store, "_url", str(tmp_path / "facts.duckdb"))
+    address = address_of(store, tmp_path)
     store.close()
     charges = bills.stage(tmp_path / "new.parquet", [bills.line(cost="9") for _ in range(3)])
     code = LOADER.format(contract=str(Path(__file__).parent))

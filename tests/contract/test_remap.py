@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import bills
 import pytest
+from engines import address_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -241,7 +242,7 @@ def test_a_killed_remap_is_all_or_nothing_and_done_again_it_is_whole(
     store.migrate()
     bills.store(store, tmp_path, [odd("2"), odd("3", usage_date=date(2026, 10, 9)), bills.line(cost="4")])
     before = _state(store)
-    address = getattr(store, "_url", str(tmp_path / "facts.duckdb"))
+    address = address_of(store, tmp_path)
     store.close()
     code = REMAPPER.format(contract=str(Path(__file__).parent))
     worker = subprocess.Popen([sys.executable, "-c", code, address, moment], stdout=subprocess.PIPE)

@@ -66,7 +66,8 @@ def run_on(store: Warehouse, statement: str) -> None:
     if hasattr(store, "_connection"):
         store._connection.execute(statement)
     else:
-        with store._transaction() as connection:  # type: ignore[attr-defined]
+        with store._connections.transaction() as connection:  # type: ignore[attr-defined]
+            connection.execute("CREATE TABLE IF NOT EXISTS charges_any PARTITION OF charges DEFAULT")
             connection.execute(statement)
 
 

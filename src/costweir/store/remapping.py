@@ -8,6 +8,7 @@ from datetime import UTC, date
 
 from costweir.domain.charge import CHARGE_COLUMNS, Kind
 from costweir.errors import Conflict
+from costweir.store.aging import OPEN_DAYS
 from costweir.store.schema import SLOT_FILTER, SQL_TYPES, slot_params
 from costweir.store.warehouse import Move, Parameter, Remap, Value
 
@@ -51,7 +52,7 @@ UPDATE = (
 )
 #: Says beside the load that its lines mean something else by now.
 NOTE = f"UPDATE loads SET x_remap_run_id = $run WHERE {SLOT_FILTER}"  # noqa: S608
-DROP_ROLLUP = f"DELETE FROM charges_daily WHERE {SLOT_FILTER}"  # noqa: S608
+DROP_ROLLUP = f"DELETE FROM charges_daily WHERE {SLOT_FILTER} AND {OPEN_DAYS}"  # noqa: S608
 
 
 def rows(moves: Sequence[Move]) -> list[list[Value]]:

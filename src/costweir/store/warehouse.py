@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 #: What a query may return in a cell, before it becomes text for the wire.
 Value = str | int | bool | Decimal | date | datetime | None
@@ -119,9 +119,19 @@ class Warehouse(Reader, Protocol):
         """What this engine can do."""
         ...
 
+    @property
+    def read_only(self) -> bool:
+        """Whether nothing can be written, known after `migrate`."""
+        ...
+
     def migrate(self) -> None:
         """Brings the schema to this version, forward only. Raises Conflict when the store is from a newer
         version."""
+        ...
+
+    def claim(self, slot: Slot) -> AbstractContextManager[None]:
+        """Keeps other processes from loading the same slot until the end of the `with`, so that what was decided on
+        what is stored still holds when it is stored. Raises StoreLocked when another load takes too long."""
         ...
 
     def replace(self, load: Load, *, charges: Path, quarantine: Path | None = None) -> None:
@@ -162,6 +172,14 @@ class Warehouse(Reader, Protocol):
     def adjust(self, adjustments: Sequence[Mapping[str, Value]]) -> int:
         """Adds the later prices of calls that are not there yet (by `call_id` and `step`), in one transaction, and
         returns how many were new. The calls stay as they were."""
+        ...
+
+    def expire(self, facts: Literal["charges", "calls"], *, before: date) -> int:
+        """Lets every line (or call) before a day go and returns how many; the sums by day stay, and so does every
+        total that is answered from them. Notes in `kept` from which day on the table is whole.
+
+        Raises UsageError unless `before` is the first day of a month.
+        """
         ...
 
     def snapshot(self) -> AbstractContextManager[Reader]:

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any, cast
@@ -23,8 +23,8 @@ from costweir.errors import (
     StoreLocked,
     Unreachable,
 )
-from costweir.store import remapping, restating, schema, staged
-from costweir.store.warehouse import Capabilities, Load, Parameter, Reader, Remap, Table, Value
+from costweir.store import aging, remapping, restating, schema, staged
+from costweir.store.warehouse import Capabilities, Load, Parameter, Reader, Remap, Slot, Table, Value
 
 CAPABILITIES = Capabilities(
     dialect="duckdb", max_decimal_digits=38, transactions=True, many_processes=False, reads_parquet=True
@@ -80,6 +80,11 @@ class DuckDBWarehouse:
         """What DuckDB can do."""
         return CAPABILITIES
 
+    @property
+    def read_only(self) -> bool:
+        """Whether it was opened for reading."""
+        return self._read_only
+
     def migrate(self) -> None:
         """Applies every pending migration in one transaction. A read-only store has to be current already."""
         with self._writing, _translated(), self._cursor() as cursor:
@@ -103,6 +108,11 @@ class DuckDBWarehouse:
                         {"version": step.version, "title": step.title, "at": _now()},
                     )
 
+    @contextmanager
+    def claim(self, slot: Slot) -> Generator[None]:
+        """Nothing to do: no other process can write this file."""
+        yield
+
     def replace(self, load: Load, *, charges: Path, quarantine: Path | None = None) -> None:
         """Swaps one slot in one transaction; see the port."""
         files = staged.parquet_files(charges)
@@ -124,6 +134,7 @@ class DuckDBWarehouse:
             )
             _insert_quarantine(cursor, load, quarantine)
             cursor.execute(schema.rollup_statement(), slot)
+            cursor.execute(aging.DROP_OLD, slot)
             if earlier is not None:
                 cursor.execute(restating.RESTATE, restating.parameters(load, earlier))
                 cursor.execute(restating.FORGET)
@@ -210,6 +221,20 @@ class DuckDBWarehouse:
                 "(SELECT 1 FROM call_adjustments AS a WHERE a.call_id = n.call_id AND a.step = n.step)",
                 params,
             )
+
+    def expire(self, facts: aging.Facts, *, before: date) -> int:
+        """Lets the lines or calls before a month go, in one transaction; see the port."""
+        aging.check(before)
+        bound = {"before": before}
+        with self._writing, _translated(), self._cursor() as cursor, _transaction(cursor):
+            old = _count(cursor, aging.count(facts), bound)
+            if old:
+                for statement in aging.first(facts):
+                    cursor.execute(statement, bound)
+                cursor.execute(f"DELETE FROM {facts} WHERE usage_date < $before", bound)  # noqa: S608
+                for statement, params in aging.note(facts, before, _now()):
+                    cursor.execute(statement, dict(params))
+            return old
 
     def query(self, sql: str, params: Mapping[str, Parameter] | None = None) -> Table:
         """Runs one SELECT on its own cursor."""
