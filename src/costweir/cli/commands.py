@@ -23,6 +23,7 @@ _NOUNS = {
     "runs": "runs:runs",
     "quarantine": "quarantine:quarantine",
     "export": "export:export",
+    "render": "render:render",
     "doctor": "doctor:doctor",
     "budget": "budget:budget",
     "ledger": "ledger:ledger",
