@@ -16,6 +16,7 @@ from costweir.gateway.exchange import Exchange
 from costweir.gateway.heads import added, passed_on
 from costweir.gateway.names import request_id
 from costweir.gateway.providers.kinds import FORWARDED
+from costweir.gateway.queueing import Queue
 from costweir.gateway.relay import Manner, Relay
 from costweir.gateway.roster import Served
 from costweir.gateway.routes import Form
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger("costweir.gateway")
 #: A provider's answers that may be different a moment later.
 _PASSING = frozenset({429, 500, 502, 503, 504, 529})
-#: Seconds that a call waits for room in a limit by the minute before it is told to come back.
-QUEUE_SECONDS = 1.0
 #: Seconds between two renewals; a lease is ten minutes.
 RENEW_SECONDS = 60
 _PAUSE_SECONDS = 0.05
@@ -62,8 +61,13 @@ class Serving:
     ledger: Ledger
     witness: Witness
     abandoned_seconds: float = 60
+    queue_seconds: float = 2
+    queue: Queue = field(init=False)
     under_way: set[int] = field(default_factory=set[int])
     """The attempts that have not ended."""
+
+    def __post_init__(self) -> None:
+        self.queue = Queue(self.loop, self.queue_seconds)
 
     def not_ready(self) -> str:
         """Why calls cannot be served now, or nothing."""
@@ -184,16 +188,15 @@ class Serving:
     async def _hold(self, call: Call, models: list[Served], bounds: list[Bound]) -> Hold | None:
         """Room for one attempt; None after the refusal was written."""
         candidates = (bounds[0].candidate(), *[bound.candidate() for bound in bounds[1:]])
-        ask = Ask(call.id, call.subject, candidates, call.identity.no_degrade)
-        began = perf_counter()
-        answer = await self.ledger.reserve(ask, send=True)
-        while (
-            isinstance(answer, Refusal) and answer.code == "rate_limited" and answer.retry_after is not None
-            and perf_counter() + answer.retry_after - began <= QUEUE_SECONDS and not call.exchange.disconnected
-        ):  # fmt: skip
-            await asyncio.sleep(max(answer.retry_after, _PAUSE_SECONDS))
+        ask = Ask(call.id, call.subject, candidates, call.identity.no_degrade, waits=True)
+        if self.queue.waiting:
+            answer = await self.queue.reserve(self.ledger, ask, call.exchange)
+        else:
+            began = perf_counter()
             answer = await self.ledger.reserve(ask, send=True)
-        self.witness.metrics.reserve.add(int((perf_counter() - began) * 1_000_000))
+            self.witness.metrics.reserve.add(int((perf_counter() - began) * 1_000_000))
+            if isinstance(answer, Refusal) and answer.code == "rate_limited":
+                answer = await self.queue.wait(self.ledger, ask, call.exchange, refusal=answer)
         if isinstance(answer, Refusal):
             status, head, body = apis.refusal_reply(
                 call.exchange.route.form, answer, self.witness.why(call.id)

@@ -102,6 +102,8 @@ class Ask:
     subject: Subject
     candidates: tuple[Candidate, ...]
     no_degrade: bool = False
+    waits: bool = False
+    """True when whoever asks waits and asks again where a pace refuses, so that such a refusal is not kept yet."""
 
 
 # As above: frozen by agreement only.

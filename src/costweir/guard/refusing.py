@@ -89,38 +89,48 @@ class Refuser:
         return self._told(ask, refusal, now)
 
     def paced(self, ask: Ask, pace: Pace, tokens: int, *, wait: int | None, now: int) -> Refusal:
-        """Too much in a minute, or too many calls at once."""
-        rule = pace.rule
+        """Too much in a minute, or too many calls at once. What no minute holds is refused for good."""
+        rule, scope = pace.rule, dict(pace.scope)
+        most = rule.tokens_per_minute
+        if most is not None and tokens > most:
+            text = f"Budget {rule.id!r} allows {most} tokens a minute, so this call, which counts {tokens}, never fits."
+            return self._told(ask, Refusal("budget_exceeded", ask.request_id, text, rule.id, scope), now)
         if rule.parallel is not None and pace.open >= rule.parallel:
-            text, seconds = f"allows {rule.parallel} calls at the same moment", 1
-        elif rule.tokens_per_minute is not None and pace.tokens + tokens > rule.tokens_per_minute:
-            text, seconds = (
-                f"allows {rule.tokens_per_minute} tokens a minute; this call counts {tokens}",
-                _MINUTE,
-            )
+            text = f"allows {rule.parallel} calls at the same moment"
+        elif most is not None and pace.tokens + tokens > most:
+            text = f"allows {most} tokens a minute; this call counts {tokens}"
         else:
-            text, seconds = f"allows {rule.requests_per_minute} requests a minute", _MINUTE
-        if wait is not None:
-            seconds = min(_MINUTE, -(-wait // SECOND))
-        return self._told(
+            text = f"allows {rule.requests_per_minute} requests a minute"
+        text = f"Budget {rule.id!r} {text}."
+        if wait is None:
+            # Nobody knows when a call ends.
+            return self._slowed(
+                ask, Refusal("rate_limited", ask.request_id, text, rule.id, scope, retry_after=1), now
+            )
+        return self._slowed(
             ask,
             Refusal(
-                "rate_limited", ask.request_id, f"Budget {rule.id!r} {text}.", rule.id, dict(pace.scope),
-                retry_after=seconds,
+                "rate_limited", ask.request_id, text, rule.id, scope, resets_at=instant(now + wait),
+                retry_after=min(_MINUTE, wait / SECOND),
             ),
             now,
         )  # fmt: skip
 
     def crowded(self, ask: Ask, now: int) -> Refusal:
         """A key began too many sessions."""
-        return self._told(
+        left = 3_600 - now // SECOND % 3_600
+        return self._slowed(
             ask,
             Refusal(
                 "rate_limited", ask.request_id, "This key began too many new sessions in this hour.",
-                scope={"key": ask.subject.key}, retry_after=3_600 - now // SECOND % 3_600,
+                scope={"key": ask.subject.key}, resets_at=instant((now // SECOND + left) * SECOND), retry_after=left,
             ),
             now,
         )  # fmt: skip
+
+    def _slowed(self, ask: Ask, refusal: Refusal, now: int) -> Refusal:
+        """A refusal that a moment later may be none; whoever waits for that keeps the last one."""
+        return refusal if ask.waits else self._told(ask, refusal, now)
 
     def _told(self, ask: Ask, refusal: Refusal, now: int) -> Refusal:
         self._journal.refused(ask, refusal, now)

@@ -118,7 +118,10 @@ def _serving(settings: Settings, job: Job, door: Door, waiting: Recovering) -> S
     witness = Witness(loop, journal, address=job.web)
     # It is all of a ledger that a call meets before it has a hold.
     ledger = cast("Ledger", waiting)
-    return Serving(loop, door, ledger, witness, abandoned_seconds=settings.gateway.abandoned_seconds)
+    return Serving(
+        loop, door, ledger, witness, abandoned_seconds=settings.gateway.abandoned_seconds,
+        queue_seconds=settings.gateway.queue_seconds,
+    )  # fmt: skip
 
 
 def _open_ledger(settings: Settings, control: Control) -> Ledger:
