@@ -1,5 +1,5 @@
 """Writes the pages that are made from the code: `cli.md`, `configuration.md`, `questions.md`,
-`costweir.schema.json` and `openapi.json`.
+`costweir.schema.json` and `openapi.json`, and the tables in `metrics.md` and `logs.md`.
 
 `make docs` runs it; a test compares what it would write with what is there.
 """
@@ -19,6 +19,7 @@ from costweir.cli.commands import root
 from costweir.cli.failures import INTERRUPTED
 from costweir.errors import Error
 from costweir.queries import page as questions
+from costweir.telemetry import metrics_page
 from costweir.web.api import openapi_page
 
 DOCS = Path(__file__).parent
@@ -68,8 +69,16 @@ def pages() -> dict[str, str]:
         "configuration.md": configuration_page(),
         "questions.md": questions.page(),
         "openapi.json": openapi_page.page(),
+        "metrics.md": _with_table("metrics.md", metrics_page.table()),
         "costweir.schema.json": json.dumps(config.schema(), indent=2, ensure_ascii=False) + "\n",
     }
+
+
+def _with_table(name: str, table: str) -> str:
+    """A page that is written by hand, with the table between its two marks made anew."""
+    before, _, rest = (DOCS / name).read_text(encoding="utf-8").partition("<!-- table -->\n")
+    _, _, after = rest.partition("<!-- /table -->")
+    return f"{before}<!-- table -->\n{table}\n<!-- /table -->{after}"
 
 
 def cli_page() -> str:

@@ -20,7 +20,7 @@ from costweir.config import load
 from costweir.errors import ConfigError
 from costweir.gateway.app import is_own
 from costweir.gateway.identity import identify
-from costweir.gateway.metrics import exposition
+from costweir.gateway.metrics import snapshot
 from costweir.gateway.turned import Turned
 
 CANARY = "sk-canary-5f1e0c"
@@ -80,7 +80,7 @@ def test_a_providers_key_reaches_nobody(
             assert link.secret == CANARY.encode()
             told = [
                 json.dumps(heard.headers), bytes(heard.body).decode(), repr(link), repr(made.serving),
-                exposition(made.serving.witness.metrics, made.serving.gauges()),
+                repr(snapshot(made.serving.witness.metrics, made.serving.gauges())),
                 repr(await made.attempts()),
             ]  # fmt: skip
             made.serving.witness.flush()

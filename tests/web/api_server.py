@@ -24,6 +24,7 @@ from costweir import config
 from costweir.app.desk import LocalDesk
 from costweir.app.office import DeskOffice
 from costweir.control.tokens import Scope, Wish
+from costweir.telemetry.metrics import Exporter
 from costweir.web.access import Access, Keys
 from costweir.web.api import Writes, api_routes
 from costweir.web.app import create_app
@@ -132,7 +133,7 @@ def site(
         office = DeskOffice(desk, settings)
         routes = api_routes(
             desk, writes=Writes(load=desk.load, adopt=desk.adopt, export=desk.export), ready=desk.not_ready,
-            office=office,
+            office=office, metrics=Exporter([], gateway_pid=lambda: None).expose,
         )  # fmt: skip
         app = Access(
             create_app(desk, routes=routes, office=office), keys=Keys(ADMIN), open_reading=open_reading,

@@ -24,6 +24,7 @@ from starlette.types import ASGIApp
 
 from costweir import __version__
 from costweir.app.desk import LocalDesk
+from costweir.app.exposing import exporter, store_figures
 from costweir.app.locks import SERVER_FILE, ServerLock, admin_token, write_server_file
 from costweir.app.mirror import sync_keys
 from costweir.app.office import DeskOffice
@@ -38,6 +39,7 @@ from costweir.web.app import create_app
 if TYPE_CHECKING:
     from costweir.config import Settings
     from costweir.prices.book import Book
+    from costweir.telemetry.metrics import Exporter
     from costweir.web.login import Login
 
 DRAIN_SECONDS = 10
@@ -66,6 +68,14 @@ class Faces:
     def public(self) -> bool:
         """True when other machines may reach it, so that a login is needed."""
         return self.host not in LOOPBACK
+
+
+@dataclass(frozen=True, slots=True)
+class _Behind:
+    """What the web port shows of the parts beside it."""
+
+    weir: Weir
+    metrics: Exporter
 
 
 def serve(settings: Settings, faces: Faces) -> None:
@@ -143,7 +153,9 @@ async def _run(
     urls = {name: _url(faces.host, bound) for name, bound in sockets.items()}
     weir = Weir(desk, settings, sockets["gateway"], web=urls["web"], public=faces.public)
     apps: dict[str, ASGIApp] = {name: _waiting(name) for name in ("mcp", "otlp")}
-    apps["web"] = _web(desk, settings=settings, faces=faces, keys=keys, drain=drain, weir=weir)
+    stores = store_figures(desk, settings)
+    behind = _Behind(weir, exporter(weir, stores, dropped=dict))
+    apps["web"] = _web(desk, settings=settings, faces=faces, keys=keys, drain=drain, behind=behind)
     servers = {name: uvicorn.Server(_uvicorn(app)) for name, app in apps.items()}
 
     schedule = Schedule(desk, settings)
@@ -169,16 +181,18 @@ async def _run(
     write_server_file(settings.data_dir, {**described, "admin_token_file": str(token_file.resolve())})
     _announce(urls, keys, faces, login=settings.oidc.public_url if settings.oidc.issuer else None)
     schedule.start()
+    stores.start()
     try:
         await asyncio.wait([asyncio.create_task(drain.wait()), *tasks], return_when=asyncio.FIRST_COMPLETED)
         stop()
         await asyncio.gather(weir.stop(), *tasks)
     finally:
+        stores.stop()
         schedule.stop()
 
 
 def _web(
-    desk: LocalDesk, *, settings: Settings, faces: Faces, keys: Keys, drain: asyncio.Event, weir: Weir
+    desk: LocalDesk, *, settings: Settings, faces: Faces, keys: Keys, drain: asyncio.Event, behind: _Behind
 ) -> ASGIApp:
     """The pages and the API behind the door that fits the address."""
 
@@ -194,7 +208,7 @@ def _web(
     pages = create_app(
         desk,
         routes=[
-            *api_routes(desk, writes=writes, ready=ready, office=office, metrics=weir.metrics),
+            *api_routes(desk, writes=writes, ready=ready, office=office, metrics=behind.metrics.expose),
             *(door.routes() if door else []),
         ],
         office=office,
@@ -202,7 +216,7 @@ def _web(
         book=cache(lambda: _book(settings)),
         ledger=None if settings.ledger_path is None else cache(partial(LedgerReader, settings.ledger_path)),
     )
-    pages.state.gateway = weir.url
+    pages.state.gateway = behind.weir.url
     pages.state.stopping = drain.is_set
     # Behind a proxy on this machine everybody seems to be here, so whoever sets a login wants one.
     open_reading = not faces.public and door is None

@@ -8,6 +8,7 @@ import hmac
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import msgspec
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -47,9 +48,10 @@ def create_app(desk: Desk) -> Starlette:
         given = request.headers.get("authorization", "")
         if not hmac.compare_digest(given.encode(), f"Bearer {desk.secret}".encode()):
             return _refused(request, Turned("not_found", "There is nothing here."), desk.serving)
-        from costweir.gateway.metrics import exposition
+        from costweir.gateway.metrics import snapshot
 
-        return PlainTextResponse(exposition(desk.serving.witness.metrics, desk.serving.gauges()))
+        found = snapshot(desk.serving.witness.metrics, desk.serving.gauges())
+        return Response(msgspec.json.encode(found), media_type="application/json")
 
     async def answer(request: Request) -> Response:
         try:

@@ -12,25 +12,32 @@ import msgspec
 _PAUSE_SECONDS = 0.1
 _MOST = 64 * 1024
 
+#: How grave a line is, as the standard library counts.
+INFO, WARNING, ERROR = 20, 30, 40
+#: What every line of a call says of itself; it is written once and put before what is of the call.
+_CALL = b'{"service":"costweir","process":"gateway","event_type":"call",'
+
 _encode = msgspec.json.Encoder().encode
 
 
 class Journal:
-    """Writes through `write`, from one event loop. `wants_all` says that calls that went well are noted too."""
+    """Writes through `write`, from one event loop, which must not wait. Lines below `least` are not for it."""
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, write: Callable[[bytes], object], *, wants_all: bool = True
+        self, loop: asyncio.AbstractEventLoop, write: Callable[[bytes], object], *, least: int = INFO
     ) -> None:
         self._loop = loop
         self._write = write
-        self.wants_all = wants_all
+        self.least = least
         self._lines: list[bytes] = []
         self._size = 0
         self._timer: asyncio.TimerHandle | None = None
 
     def note(self, record: msgspec.Struct | Mapping[str, object]) -> None:
-        """Notes one thing that happened."""
+        """Notes one thing that happened: a call as a struct, anything else as a whole record."""
         line = _encode(record)
+        if isinstance(record, msgspec.Struct):
+            line = _CALL + line[1:]
         self._lines.append(line)
         self._size += len(line)
         if self._size >= _MOST:

@@ -7,11 +7,15 @@ import socket
 from http.client import HTTPConnection, HTTPException
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from costweir.app.weir.outbox import Outbox
 from costweir.app.weir.supervisor import GatewayProcess
 from costweir.control import Control
 from costweir.errors import Error
 from costweir.guard.ledgers.reader import LedgerReader
+from costweir.telemetry.metrics import Reading
+from costweir.telemetry.metrics_gateway import read_snapshot
 
 if TYPE_CHECKING:
     from costweir.app.desk import LocalDesk
@@ -54,21 +58,22 @@ class Weir:
         if self._outbox is not None:
             await asyncio.to_thread(self._outbox.stop)
 
-    def metrics(self) -> str:
-        """The Prometheus text of the gateway, with `costweir_gateway_up` and how often it was started again."""
-        try:
-            text, up = self._fetch(), 1
-        except (OSError, HTTPException):
-            text, up = "", 0
-        return (
-            f"{text}# HELP costweir_gateway_up 1 while the gateway answers.\n"
-            f"# TYPE costweir_gateway_up gauge\ncostweir_gateway_up {up}\n"
-            "# HELP costweir_gateway_restarts_total How often the gateway ended by itself.\n"
-            "# TYPE costweir_gateway_restarts_total counter\n"
-            f"costweir_gateway_restarts_total {self._process.restarts}\n"
-        )
+    @property
+    def pid(self) -> int | None:
+        """The gateway's process, while one runs."""
+        return self._process.pid
 
-    def _fetch(self) -> str:
+    def reading(self) -> Reading:
+        """The counters of the gateway, with `costweir_gateway_up` and how often it was started again."""
+        try:
+            found, up = read_snapshot(self._fetch()), 1
+        except (OSError, HTTPException, msgspec.DecodeError):
+            found, up = Reading(), 0
+        found.put("costweir_gateway_up", up)
+        found.put("costweir_gateway_restarts_total", self._process.restarts)
+        return found
+
+    def _fetch(self) -> bytes:
         host, port = self._address
         connection = HTTPConnection(_LOCAL.get(host, host), port, timeout=_PATIENCE_SECONDS)
         try:
@@ -76,8 +81,7 @@ class Weir:
                 "GET", "/internal/metrics", headers={"authorization": f"Bearer {self._process.secret}"}
             )
             reply = connection.getresponse()
-            text = reply.read().decode()
-            return text if reply.status == 200 else ""
+            return reply.read() if reply.status == 200 else b""
         finally:
             connection.close()
 

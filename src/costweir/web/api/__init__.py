@@ -12,12 +12,11 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from costweir.errors import Error, Unreachable
+from costweir.errors import Unreachable
 from costweir.guard.ledgers.live import Live
 from costweir.web.api.budgets import BUDGETS
 from costweir.web.api.finance import FINANCE
 from costweir.web.api.meaning import MEANING
-from costweir.web.api.metrics import exposition
 from costweir.web.api.openapi import document
 from costweir.web.api.reading import READING, parse_request
 from costweir.web.api.routes import routes
@@ -52,16 +51,26 @@ def openapi_document() -> dict[str, object]:
     return document(OPERATIONS)
 
 
-def _no_more() -> str:
-    return ""
+class Exposed(Protocol):
+    """The answer to a scrape."""
+
+    @property
+    def body(self) -> bytes:
+        """The exposition."""
+        ...
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Its content type, and its encoding."""
+        ...
 
 
 def api_routes(
     desk: Desk, *, writes: Writes, ready: Readiness, office: Office | None = None,
-    metrics: Callable[[], str] = _no_more,
+    metrics: Callable[[str, str], Exposed] | None = None,
 ) -> list[Route]:  # fmt: skip
     """All JSON routes. Without an `office` the operations on what people set, lines and prices answer 503. `metrics`
-    is further Prometheus text."""
+    answers scrapes: it gets the formats and the encodings that the scraper takes."""
 
     async def health(_: Request) -> Response:
         return PlainTextResponse("ok\n")
@@ -70,12 +79,12 @@ def api_routes(
         reason = await run_in_threadpool(ready)
         return PlainTextResponse(f"{reason or 'ready'}\n", 503 if reason else 200)
 
-    async def exposed(_: Request) -> Response:
-        try:
-            text = await run_in_threadpool(lambda: exposition(desk) + metrics())
-        except Error as error:
-            return problem(error)
-        return PlainTextResponse(text, media_type="text/plain; version=0.0.4")
+    async def exposed(request: Request) -> Response:
+        if metrics is None:
+            return problem(Unreachable("This server has no metrics.", hint="Ask the main server."))
+        accept, encodings = (request.headers.get(name, "") for name in ("accept", "accept-encoding"))
+        found = await run_in_threadpool(metrics, accept, encodings)
+        return Response(found.body, headers=dict(found.headers))
 
     @cache
     def live() -> Live:
@@ -124,4 +133,4 @@ _OPENAPI = (
 #: Every operation that others may call.
 OPERATIONS = (*_OPENAPI, *READING, *WRITING, *MEANING, *FINANCE, *WEIR, *BUDGETS)
 
-__all__ = ["Readiness", "Writes", "api_routes", "exposition", "openapi_document", "parse_request", "problem"]
+__all__ = ["Exposed", "Readiness", "Writes", "api_routes", "openapi_document", "parse_request", "problem"]
