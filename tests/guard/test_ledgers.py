@@ -308,6 +308,22 @@ def test_cost_beyond_the_hold_is_debt_and_suspends_the_model(opened: Open) -> No
     held(house.reserve(candidate(1)))
 
 
+@pytest.mark.parametrize("mode", ["debt", "observe"])
+def test_a_caller_without_a_strict_budget_takes_no_model_away_from_others(opened: Open, mode: str) -> None:
+    house = opened(
+        terms(
+            budget("loose", scope={"customer": "zeta"}, mode=mode),
+            budget("strict", scope={"customer": "acme"}),
+        )
+    )
+    wild = held(house.reserve(candidate(CENT, bounded=False), subject=Subject(customer="zeta")))
+    house.settle(wild, 90 * CENT)
+
+    assert [detail["suspended"] for detail in house.events("bound_broken")] == [False]
+    held(house.reserve(candidate(CENT)))
+    assert house.balances(customer="zeta")["loose"].debt == 89 * CENT
+
+
 def test_debt_counts_at_admission(opened: Open) -> None:
     house = opened(terms(budget("day")))
     house.settle(held(house.reserve(candidate(10 * CENT))), 150 * CENT)

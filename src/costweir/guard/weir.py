@@ -306,13 +306,16 @@ class Weir:
                 self._tell_passed(meter, self._clock())
         if entry.debt:
             now = self._clock()
+            # Without a strict budget a call may have no bound at all; what such a caller does must not keep others out.
+            strict = any(meter.strict and meter.limit is not None for meter in entry.meters)
             detail = {
                 "attempt": entry.attempt, "request_id": entry.request_id, "model": entry.model,
-                "provider": entry.provider, "held": entry.held, "debt": entry.debt,
+                "provider": entry.provider, "held": entry.held, "debt": entry.debt, "suspended": strict,
             }  # fmt: skip
             self._journal.tell("bound_broken", None, detail, now)
-            self.suspended[entry.model] = now
-            self._journal.suspend(entry.model, now)
+            if strict:
+                self.suspended[entry.model] = now
+                self._journal.suspend(entry.model, now)
 
     def _tell_passed(self, meter: Meter, now: int) -> None:
         for step in meter.passed():
