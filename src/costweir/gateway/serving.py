@@ -80,6 +80,7 @@ class Serving:
             **{f"ledger_{name}": value for name, value in self.ledger.stats().items()},
             "upstream_connections": sum(link.pool.open for link in links),
             "breakers_open": sum(link.breaker.is_open for link in links),
+            "waiting": self.queue.waiting,
         }
 
     async def renew(self) -> None:
@@ -154,6 +155,7 @@ class Serving:
                 failed = tried
                 if failed.passing and retries > 0 and not call.exchange.disconnected:
                     retries -= 1
+                    self.witness.metrics.retries[model.link.id] += 1
                     await asyncio.sleep(_PAUSE_SECONDS)
                     continue
                 if not failed.elsewhere:
@@ -297,7 +299,13 @@ class Serving:
         """A stream: begun at once, settled when the provider has ended."""
         exchange = call.exchange
         reader = apis.stream_reader(exchange.route.form)
-        manner = Manner(not call.shape.stream_usage, self.abandoned_seconds, attempt.model.link.masked)
+
+        def cost() -> int | None:
+            found = attempt.price(reader.reply())
+            return None if found is None else found.nano
+
+        hides = exchange.route.family == "openai" and not call.shape.stream_usage
+        manner = Manner(hides, self.abandoned_seconds, attempt.model.link.masked, cost)
         relay = Relay(exchange, reply, reader, loop=self.loop, manner=manner)
         if not exchange.disconnected:
             exchange.begin(200, self._head(attempt, reply))

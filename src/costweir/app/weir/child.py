@@ -114,8 +114,11 @@ def _door(settings: Settings, control: Control, ring: KeyRing, mocks: Mapping[st
 def _serving(settings: Settings, job: Job, door: Door, waiting: Recovering) -> Serving:
     """The request path, with a ledger that is not there yet."""
     loop = asyncio.get_running_loop()
-    journal = Journal(loop, _write, wants_all=settings.log_level in ("debug", "info"))
-    witness = Witness(loop, journal, address=job.web)
+    journal = Journal(loop, _write, least=logging.getLevelNamesMapping()[settings.log_level.upper()])
+    witness = Witness(
+        loop, journal, address=job.web, cloud_project=settings.gcp.project_id or "",
+        customers=settings.metrics.customers,
+    )  # fmt: skip
     # It is all of a ledger that a call meets before it has a hold.
     ledger = cast("Ledger", waiting)
     return Serving(
