@@ -226,6 +226,12 @@ def _value(panel: PanelQuestion, name: str) -> str:
     return f"q.m_{name}"
 
 
+def _addable(panel: PanelQuestion, name: str) -> str:
+    if name in panel.asked.ratios:
+        raise ValueError(f"{name} of {panel.question} cannot be added up to one name for the others")
+    return _value(panel, name)
+
+
 def _ratio(ratio: Ratio) -> str:
     def term(name: str) -> str:
         if name == "total":
@@ -271,23 +277,25 @@ def _series(panel: PanelQuestion) -> str:
             f'SELECT {stamp} AS "time", q.d_{name} AS "metric", {value} AS "value" '  # noqa: S608
             f"FROM question AS q ORDER BY q.d_{time}, q.d_{name}"
         )
+    value = _addable(panel, column)
     return f"""
         SELECT r.r_time AS "time", r.r_name AS "metric", SUM(r.r_value) AS "value" FROM (
           SELECT s.s_time AS r_time, s.s_value AS r_value, CASE
             WHEN DENSE_RANK() OVER (ORDER BY s.s_whole DESC, s.s_name) <= {panel.top:d} THEN s.s_name ELSE '{REST}'
           END AS r_name FROM (
             SELECT {stamp} AS s_time, q.d_{name} AS s_name, {value} AS s_value,
-              SUM(q.m_cost) OVER (PARTITION BY q.d_{name}) AS s_whole FROM question AS q
+              SUM({value}) OVER (PARTITION BY q.d_{name}) AS s_whole FROM question AS q
           ) AS s
         ) AS r GROUP BY r.r_time, r.r_name ORDER BY r.r_time, r.r_name"""  # noqa: S608
 
 
 def _largest(panel: PanelQuestion) -> str:
     ((name,), (column,)) = panel.by, panel.columns
+    value = _addable(panel, column)
     return f"""
         SELECT r.r_name AS "{name}", SUM(r.r_value) AS "{panel.column(column)}" FROM (
-          SELECT {_value(panel, column)} AS r_value, CASE
-            WHEN ROW_NUMBER() OVER (ORDER BY q.m_cost DESC, q.d_{name}) <= {panel.top:d} THEN q.d_{name} ELSE '{REST}'
+          SELECT {value} AS r_value, CASE
+            WHEN ROW_NUMBER() OVER (ORDER BY {value} DESC, q.d_{name}) <= {panel.top:d} THEN q.d_{name} ELSE '{REST}'
           END AS r_name FROM question AS q
         ) AS r GROUP BY r.r_name
         ORDER BY CASE WHEN r.r_name = '{REST}' THEN 1 ELSE 0 END, SUM(r.r_value) DESC, r.r_name"""  # noqa: S608

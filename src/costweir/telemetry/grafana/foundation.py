@@ -7,28 +7,39 @@ for PostgreSQL, SQL Server, Redshift, ClickHouse and Infinity; they are the smal
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from grafana_foundation_sdk.builders import (
-    barchart,
-    bargauge,
-    gauge,
-    histogram,
-    logs,
-    piechart,
-    stat,
-    statetimeline,
-    table,
-    timeseries,
-)
-from grafana_foundation_sdk.builders import common as parts
-from grafana_foundation_sdk.cog.encoder import JSONEncoder
-from grafana_foundation_sdk.cog.variants import Dataquery
-from grafana_foundation_sdk.models import bigquery, common, dashboard, googlecloudmonitoring, loki, prometheus
-
 from costweir.telemetry.grafana.api import Column
+
+with warnings.catch_warnings():
+    # it would rather draw v2 resources, which are not provisioned from plain files
+    warnings.simplefilter("ignore", DeprecationWarning)
+    from grafana_foundation_sdk.builders import (
+        barchart,
+        bargauge,
+        gauge,
+        histogram,
+        logs,
+        piechart,
+        stat,
+        statetimeline,
+        table,
+        timeseries,
+    )
+    from grafana_foundation_sdk.builders import common as parts
+    from grafana_foundation_sdk.cog.encoder import JSONEncoder
+    from grafana_foundation_sdk.cog.variants import Dataquery
+    from grafana_foundation_sdk.models import (
+        bigquery,
+        common,
+        dashboard,
+        googlecloudmonitoring,
+        loki,
+        prometheus,
+    )
 
 Steps = Sequence[tuple[float | None, str]]
 _CALCULATION = "lastNotNull"
