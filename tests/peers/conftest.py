@@ -1,12 +1,14 @@
-"""Tests against real servers of others run only when they are asked for."""
+"""Tests against real servers of others run only when they are asked for. Makes `prometheus_server` importable."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 
 HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
