@@ -322,3 +322,23 @@ def test_models_and_budgets_are_those_of_the_key(tmp_path: Path) -> None:
             assert "other" not in json.dumps(mine)
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        (CHAT, chat(max_tokens=40, stream=True, stream_options={"include_usage": True})),
+        (MESSAGES, message(stream=True)),
+    ],
+)
+def test_the_event_that_counts_a_stream_says_what_it_cost(tmp_path: Path, path: str, body: bytes) -> None:
+    async def run() -> None:
+        async with rig(tmp_path, Wanted([budget("5.00")])) as made:
+            heard = await made.post(path, body)
+            await made.quiet()
+            events = [json.loads(line[6:]) for line in heard.body.split(b"\n") if line.startswith(b"data: {")]
+            told = [event for event in events if "costweir" in event]
+            assert [event["costweir"] for event in told] == [{"cost_usd": usd(made.mock.bill.total)}]
+            assert told[0]["usage"]
+
+    asyncio.run(run())

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 
+import jsonschema_rs
 import pytest
 from api_server import ADMIN, GENEROUS, SETTINGS, Site, running
 from starlette.testclient import TestClient
@@ -17,7 +18,7 @@ from costweir import config
 from costweir.app.desk import LocalDesk
 from costweir.app.office import DeskOffice
 from costweir.web.access import Access, Keys
-from costweir.web.api import Writes, api_routes
+from costweir.web.api import Writes, api_routes, openapi_document
 from costweir.web.app import create_app
 
 
@@ -126,6 +127,9 @@ def test_the_stream_says_each_call_once(tmp_path: Path) -> None:
             json.loads(line.removeprefix("data: ")) for line in text.splitlines() if line.startswith("data")
         ]
         assert [len(one["attempts"]) for one in told] == [4, 0]
+        described = {"$ref": "#/components/schemas/Live", "components": openapi_document()["components"]}
+        for event in told:
+            jsonschema_rs.validate(described, event)
         assert [row["request_id"] for row in told[0]["refusals"]] == ["req_over"]
         assert told[0]["last_hour_usd"] == "0.12"
         assert client.get("/v1/live?after=yesterday").status_code == 400

@@ -14,7 +14,7 @@ from costweir.gateway.exchange import Exchange
 from costweir.gateway.identity import Identity, Key
 from costweir.gateway.roster import Served
 from costweir.gateway.splice import Pieces
-from costweir.guard.bounds import Bound, Shape, cost_of
+from costweir.guard.bounds import Bound, Cost, Shape, cost_of
 from costweir.guard.ledger import Hold, Ledger, Settled, Settlement, Subject
 
 _INPUTS, _OUTPUTS = frozenset(INPUT_BUCKETS), frozenset(OUTPUT_BUCKETS)
@@ -81,12 +81,17 @@ class Attempt:
         if self.open:
             self.charge(Ending("error", "interrupted"))
 
+    def price(self, reply: Reply) -> Cost | None:
+        """What a reply costs; None without usage, or without a price for it."""
+        if reply.usage is None:
+            return None
+        return cost_of(reply.usage, self.model.terms, on=self.call.at, tier=reply.tier, routing=reply.routing)
+
     def settle(self, reply: Reply, ending: Ending) -> Settled:
         """Settles what a reply states; without usage, or without a price for it, the hold is charged."""
-        usage, cost = reply.usage, None
-        if usage is not None:
-            cost = cost_of(usage, self.model.terms, on=self.call.at, tier=reply.tier, routing=reply.routing)
-            self._count(usage.used())
+        cost = self.price(reply)
+        if reply.usage is not None:
+            self._count(reply.usage.used())
         if cost is None:
             return self.charge(ending)
         self.open = False

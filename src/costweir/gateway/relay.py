@@ -19,6 +19,7 @@ from costweir.gateway.routes import Family
 from costweir.gateway.sse import Events, TooLong, data_of
 from costweir.gateway.upstream.faults import UpstreamFault
 from costweir.gateway.upstream.reply import Reply
+from costweir.guard.ledger import usd
 
 #: What an event of a chat has to hold to be read; the few at the beginning are read whatever they hold, to know whether
 #: anything was said. Reading all of them would cost more than everything else that is done for a stream.
@@ -42,16 +43,19 @@ class _Chunk(msgspec.Struct):
 
 
 _chunk = msgspec.json.Decoder(_Chunk).decode
+#: How the event of a message begins that has its final counts.
+_ENDINGS = (b'{"type":"message_delta"', b'{"type": "message_delta"')
 
 
 @dataclass(frozen=True, slots=True)
 class Manner:
     """How a stream is passed on: without the usage that the caller did not ask for, without the provider's key, and for
-    so long when nobody hears it any more."""
+    so long when nobody hears it any more. `cost` gives the nano-dollars of what was read so far, None while unknown."""
 
     hides_usage: bool
     abandoned_seconds: float
     mask: Callable[[bytes], bytes]
+    cost: Callable[[], int | None]
 
 
 class Relay:
@@ -87,9 +91,7 @@ class Relay:
             self._fail(UpstreamFault("too_large", "The provider sent an event that never ends.", sent=True))
             return
         if events:
-            self._exchange.write(
-                self._manner.mask(b"".join([event for event in events if self._goes_on(event)]))
-            )
+            self._exchange.write(self._manner.mask(b"".join([self._passed(event) for event in events])))
             if self._exchange.congested and not self._exchange.disconnected and self._reply.flow is not None:
                 self._reply.flow.pause_reading()
                 # Silence is our own doing now.
@@ -98,8 +100,8 @@ class Relay:
     def on_end(self) -> None:
         """The provider has said everything."""
         rest = self._events.rest()
-        if rest.strip() and self._goes_on(rest):
-            self._exchange.write(self._manner.mask(rest))
+        if rest.strip():
+            self._exchange.write(self._manner.mask(self._passed(rest)))
         self._finish()
 
     def on_fault(self, fault: UpstreamFault) -> None:
@@ -121,20 +123,32 @@ class Relay:
         if self._reply.flow is not None:
             self._reply.flow.resume_reading()
 
-    def _goes_on(self, event: bytes) -> bool:
-        """Reads one event, and says whether the client gets it."""
+    def _passed(self, event: bytes) -> bytes:
+        """Reads one event, and gives what of it goes to the client: nothing of usage that it did not ask for, and the
+        cost in the one that ends the counting."""
         if (
             self._family == "openai"
             and self._read > _BEGINNING
             and not any(map(event.__contains__, _TELLING))
         ):
-            return True
+            return event
         data = data_of(event)
         if not data:
-            return True
+            return event
         self._read += 1
         self._reader.feed(data)
-        return not (self._manner.hides_usage and b'"usage"' in data and _is_usage_only(data))
+        if not self._counts(data):
+            return event
+        if self._manner.hides_usage:
+            return b""
+        cost = self._manner.cost()
+        return event if cost is None else with_cost(event, cost)
+
+    def _counts(self, data: bytes) -> bool:
+        """True for the event that says what everything came to."""
+        if self._family == "anthropic":
+            return data.startswith(_ENDINGS)
+        return b'"usage"' in data and _is_usage_only(data)
 
     def _finish(self) -> None:
         if not self.done.done():
@@ -152,3 +166,9 @@ def _is_usage_only(data: bytes) -> bool:
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return False
     return chunk.choices == [] and bytes(chunk.usage) != b"null"
+
+
+def with_cost(event: bytes, nano: int) -> bytes:
+    """An event with what the call cost as one more field of its object, `costweir`."""
+    head, end, rest = event.rpartition(b"}")
+    return b'%b,"costweir":{"cost_usd":"%b"}%b%b' % (head, usd(nano).encode(), end, rest)

@@ -10,7 +10,7 @@ from costweir.web.api.bodies import body_schemas
 from costweir.web.api.budgets import BUDGET_SCHEMAS
 from costweir.web.api.schemas import SCHEMAS
 from costweir.web.api.table import Operation, Param
-from costweir.web.api.weir import WEIR_SCHEMAS
+from costweir.web.api.weir import LISTEN, WEIR_SCHEMAS
 from costweir.web.problems import MEDIA_TYPE
 
 _TITLE = "Costweir"
@@ -33,6 +33,7 @@ def document(operations: Iterable[Operation]) -> dict[str, object]:
     for operation in operations:
         if operation.reply:
             paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation)
+    paths[LISTEN.path] = {"get": _listening(LISTEN)}
     return {
         "openapi": "3.1.0",
         "jsonSchemaDialect": "https://json-schema.org/draft/2020-12/schema",
@@ -71,6 +72,28 @@ def _operation(operation: Operation) -> dict[str, object]:
     if operation.body:
         schema = {"$ref": f"#/components/schemas/{operation.body}"}
         found["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
+    return found
+
+
+def _listening(operation: Operation) -> dict[str, object]:
+    """The operation that answers with a stream: the data of each event is a JSON object, its id the cursor."""
+    found = _operation(operation)
+    schema = {"$ref": f"#/components/schemas/{operation.reply}"}
+    cursor: dict[str, object] = {"type": "string", "pattern": r"^[0-9]+\.[0-9]+$"}
+    found["parameters"] = [_param(param) for param in operation.params] + [
+        {
+            "name": "Last-Event-ID", "in": "header", "required": False, "schema": cursor,
+            "description": "The same, as a browser sends it when it was cut off.",
+        }
+    ]  # fmt: skip
+    failures = {str(status): {"$ref": "#/components/responses/Problem"} for status in _FAILURES}
+    found["responses"] = {
+        "200": {
+            "description": "Server-sent events, one a second, until either side ends it.",
+            "content": {"text/event-stream": {"schema": {"type": "string"}, "x-event-data": schema}},
+        },
+        **failures,
+    }
     return found
 
 

@@ -71,7 +71,7 @@ def streamed(open_live: Callable[[], Live]) -> Route:
 
     async def handle(request: Request) -> Response:
         try:
-            check_caller(_LISTEN, caller_of(request))
+            check_caller(LISTEN, caller_of(request))
             return await respond(open_live, request, feeds, news=_news)
         except Error as error:
             return problem(error)
@@ -192,10 +192,21 @@ def _named(noun: str) -> Schema:
     return {"type": "string", "const": f"costweir.{noun}/1"}
 
 
+_PULSE: Mapping[str, Schema] = {
+    "at": INSTANT, "per_hour_usd": DECIMAL, "last_hour_usd": DECIMAL, "last_hour_calls": WHOLE, "open_calls": WHOLE,
+    "held_usd": DECIMAL, "last_hour_blocked": WHOLE,
+}  # fmt: skip
 WEIR_SCHEMAS: Mapping[str, Schema] = {
+    "Live": record({
+        "schema": _named("live"), **_PULSE,
+        "attempts": {"type": "array", "items": {"$ref": "#/components/schemas/Attempt"}},
+        "refusals": {"type": "array", "items": record({
+            "request_id": _WORD, "at": INSTANT, "code": _WORD, "budget_id": nullable(_WORD), "needed_usd": DECIMAL,
+            "customer": nullable(_WORD),
+        })},
+    }),
     "SpendRate": record({
-        "schema": _named("spend_rate"), "at": INSTANT, "per_hour_usd": DECIMAL, "last_hour_usd": DECIMAL,
-        "last_hour_calls": WHOLE, "open_calls": WHOLE, "held_usd": DECIMAL, "last_hour_blocked": WHOLE,
+        "schema": _named("spend_rate"), **_PULSE,
         "minutes": {"type": "array", "items": record({"start": INSTANT, "calls": WHOLE, "spent_usd": DECIMAL})},
     }),
     "Attempt": _ATTEMPT,
@@ -217,8 +228,11 @@ WEIR_SCHEMAS: Mapping[str, Schema] = {
     }),
 }  # fmt: skip
 _STOP_PATH = "/v1/sessions/{id}/stop"
-#: Who may listen; it answers with a stream, which the other operations do not.
-_LISTEN = Operation("GET", "/v1/live", "listen", "What happens at the gateway", _rate)
+#: It answers with a stream, which the other operations do not.
+LISTEN = Operation(
+    "GET", "/v1/live", "listen", "What happens at the gateway, as it happens", _rate, "Live",
+    (Param("after", {"type": "string", "pattern": r"^[0-9]+\.[0-9]+$"}, "The id of the last event that was heard."),),
+)  # fmt: skip
 WEIR: tuple[Operation, ...] = (
     Operation("GET", "/v1/spend-rate", "getSpendRate", "What the gateway spends now", _rate, "SpendRate"),
     Operation("GET", "/v1/attempts", "listAttempts", "Calls to providers, the newest first", _attempts, "Attempts",
