@@ -46,7 +46,9 @@ def test_a_test_message_is_sent_to_one_channel_or_to_all(
 ) -> None:
     done = cli("alerts", "test", "ops", "--json")
     assert done.code == 0, done.err
-    assert done.json["rows"] == [{"channel": "ops", "kind": "webhook", "status": "sent", "note": ""}]
+    [row] = done.json["rows"]
+    assert (row["channel"], row["kind"], row["status"], row["note"]) == ("ops", "webhook", "sent", "")
+    assert "This is a test." in row["text"]
     assert json.loads(got[0].body)["event"] == "test"
     assert got[0].headers["x-costweir-signature"].startswith("t=")
 
@@ -81,3 +83,60 @@ def test_a_failed_pull_without_a_server_is_told_too_and_listed(
     states = {delivery["channel"]: delivery["state"] for delivery in row["deliveries"]}
     assert states == {"ops": "sent", "team": "failed"}
     assert "claude" in cli("alerts", "list").out
+
+
+@pytest.fixture
+def incident(cli: Cli, configured: Path, got: list[Asked]) -> str:
+    """Something that is wrong and was told."""
+    cli("pull", "claude")
+    got.clear()
+    return cli("alerts", "list", "--json").json["rows"][0]["id"]
+
+
+def test_somebody_looks_after_an_incident_and_closes_it_and_the_channel_hears_of_it(
+    cli: Cli, incident: str, got: list[Asked]
+) -> None:
+    acked = cli("alerts", "ack", incident, "--owner", "Ada", "--json").json
+    assert (acked["schema"], acked["state"], acked["owner"]) == ("costweir.alert/1", "acknowledged", "Ada")
+    assert cli("alerts", "snooze", incident, "--for", "90m", "--json").json["state"] == "snoozed"
+    assert cli("alerts", "comment", incident, "The key has ended.").code == 0
+    assert cli("alerts", "resolve", incident, "--json").json["state"] == "resolved"
+
+    hooks = [json.loads(asked.body) for asked in got if asked.path == "/hook"]
+    assert [hook["state"] for hook in hooks] == ["acknowledged", "snoozed", "note", "resolved"]
+    assert {hook["id"] for hook in hooks} == {incident}
+    shown = cli("alerts", "show", incident, "--json").json
+    assert [entry["what"] for entry in shown["timeline"]] == [
+        "open", "acknowledged", "snoozed", "note", "resolved",
+    ]  # fmt: skip
+    assert "The key has ended." in cli("alerts", "show", incident).out
+
+
+def test_the_list_is_narrowed(cli: Cli, incident: str) -> None:
+    def ids(*words: str) -> list[str]:
+        return [row["id"] for row in cli("alerts", "list", "--json", *words).json["rows"]]
+
+    assert ids("--open", "--state", "open") == ids("--severity", "warning") == [incident]
+    assert ids("--open", "--state", "resolved") == ids("--severity", "critical", "--severity", "info") == []
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("ack", "none"), 1),
+        (("show", "none"), 1),
+        (("snooze", "none", "--for", "soon"), 2),
+        (("snooze", "none", "--for", "0m"), 2),
+        (("list", "--state", "gone"), 2),
+    ],
+)
+def test_what_cannot_be_done_is_said(cli: Cli, home: Path, words: tuple[str, ...], code: int) -> None:
+    done = cli("alerts", *words, "--json")
+    assert (done.code, done.out) == (code, "")
+    assert done.error["message"]
+
+
+def test_the_rules_are_listed_with_what_they_watch(cli: Cli, home: Path) -> None:
+    rows = cli("alerts", "rules", "--json").json["rows"]
+    assert {"id", "severity", "watches", "when", "enabled"} <= rows[0].keys()
+    assert rows[0]["id"] in cli("alerts", "rules").out

@@ -232,7 +232,7 @@ def test_people_acknowledge_snooze_own_note_and_resolve_and_all_of_it_is_audited
     see(control, LATE)
     send(control)
     incidents, name = control.incidents, the_one(control).id
-    acked = incidents.acknowledge(name, by="ada", now=NOW + MINUTE)
+    acked = incidents.acknowledge(name, by="ada", now=NOW + MINUTE, owner="ada")
     assert (acked.state, acked.owner) == ("acknowledged", "ada")
     assert incidents.acknowledge(name, by="bob", now=NOW + MINUTE) == acked
     incidents.snooze(name, NOW + timedelta(hours=2), by="ada", now=NOW + 2 * MINUTE)

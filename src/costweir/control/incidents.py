@@ -119,15 +119,15 @@ class Incidents:
             delivery_failures=int(failures[0]["value"]) if failures else 0,
         )
 
-    def acknowledge(self, name: str, *, by: str, now: datetime) -> Incident:
-        """Says that somebody looks after it, and who if nobody owns it yet. Raises NotFound, and Conflict when it is
-        over."""
+    def acknowledge(self, name: str, *, by: str, now: datetime, owner: str = "") -> Incident:
+        """Says that somebody looks after it, and who. Raises NotFound, Conflict when it is over, and UsageError."""
+        wanted = _owner(owner)
 
         def change(before: Incident) -> Incident:
-            owner = before.owner or by[:LONGEST_OWNER]
             return replace(
-                before, state="acknowledged", owner=owner, acknowledged_at=instant(now), snoozed_until=""
-            )
+                before, state="acknowledged", owner=wanted or before.owner, acknowledged_at=instant(now),
+                snoozed_until="",
+            )  # fmt: skip
 
         return self._act(name, "acknowledged", change, by=by, now=now)
 
@@ -148,11 +148,7 @@ class Incidents:
     def assign(self, name: str, owner: str, *, by: str, now: datetime) -> Incident:
         """Gives it to somebody; an empty name to nobody. Raises NotFound, Conflict, and UsageError for a name on more
         than one line."""
-        wanted = owner.strip()
-        if len(wanted) > LONGEST_OWNER or (wanted and not wanted.isprintable()):
-            raise UsageError(
-                f"An owner has at most {LONGEST_OWNER} characters on one line.", hint="Shorten it."
-            )
+        wanted = _owner(owner)
         return self._act(
             name,
             "owner",
@@ -188,7 +184,8 @@ class Incidents:
             if not before.active and what != "note":
                 raise Conflict(f"Incident {name} is resolved already.", hint="costweir alerts list shows it.")
             after = change(before)
-            settled = before.state == after.state == "acknowledged" and what == "acknowledged"
+            again = what == "acknowledged" == before.state
+            settled = again and before.owner == after.owner
             if settled or (after == before and what != "note"):
                 return before
             after = replace(after, updated_at=instant(now))
@@ -204,6 +201,13 @@ class Incidents:
             )
             self._audit.add(change_row, now=now)
         return after
+
+
+def _owner(text: str) -> str:
+    owner = text.strip()
+    if len(owner) > LONGEST_OWNER or any(char < " " for char in owner):
+        raise UsageError(f"An owner has at most {LONGEST_OWNER} characters on one line.", hint="Shorten it.")
+    return owner
 
 
 def _brief(incident: Incident) -> dict[str, object]:

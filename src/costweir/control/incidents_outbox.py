@@ -87,10 +87,11 @@ class Outbox:
             for delivery in deliveries:
                 name = delivery.batch or batch
                 found = run(
-                    "UPDATE messages SET attempts = attempts + 1, tried_at = ?, next_try = ?, note = ?, batch = ?"
-                    " WHERE seq = ? AND state = 'pending' AND attempts = ? RETURNING seq",
+                    "UPDATE messages SET attempts = attempts + 1, unsure = unsure OR note = ?, tried_at = ?,"
+                    " next_try = ?, note = ?, batch = ? WHERE seq = ? AND state = 'pending' AND attempts = ?"
+                    " RETURNING seq",
                     (
-                        instant(now), instant(now + LEASE), _SENDING, name, delivery.seq, delivery.attempts,
+                        _SENDING, instant(now), instant(now + LEASE), _SENDING, name, delivery.seq, delivery.attempts,
                     ),
                 )  # fmt: skip
                 if found:
@@ -176,7 +177,7 @@ def heard(run: Execute, incident: str) -> Mapping[str, Knowledge]:
     """What each channel knows of an incident. One that may just be told, or was by a process that was killed, counts as
     told."""
     rows = run(
-        "SELECT channel, max(state = 'sent' OR (state = 'pending' AND note = ?)) AS heard,"
+        "SELECT channel, max(state = 'sent' OR (state = 'pending' AND (unsure OR note = ?))) AS heard,"
         " max(state = 'pending') AS waiting FROM messages WHERE incident_id = ? AND message = 'open'"
         " GROUP BY channel",
         (_SENDING, incident),
@@ -188,7 +189,8 @@ def silence(run: Execute, news: News) -> frozenset[str]:
     """Takes back a message that was not sent yet; gives the channels that have it, or may."""
     place = (news.incident, news.message, news.mark)
     run(
-        "DELETE FROM messages WHERE incident_id = ? AND message = ? AND mark = ? AND state = 'pending' AND note != ?",
+        "DELETE FROM messages WHERE incident_id = ? AND message = ? AND mark = ? AND state = 'pending'"
+        " AND NOT unsure AND note != ?",
         (*place, _SENDING),
     )
     rows = run(

@@ -18,6 +18,9 @@ SEVERITIES = ("critical", "warning", "info")
 ACTIVE: tuple[State, ...] = ("open", "acknowledged", "snoozed")
 
 
+_INSTANTS = frozenset({"acknowledged_at", "snoozed_at", "snoozed_until", "resolved_at"})
+
+
 @dataclass(frozen=True, slots=True)
 class Condition:
     """Something that is wrong at this moment. `key` is the same for as long as it is the same matter.
@@ -77,8 +80,10 @@ class Incident:
         return self.state != "resolved"
 
     def to_json(self) -> dict[str, object]:
-        """All fields."""
-        return asdict(self)
+        """All fields; an instant that is not is null."""
+        return {
+            name: None if value == "" and name in _INSTANTS else value for name, value in asdict(self).items()
+        }
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,11 +70,11 @@ class Step:
         ended = silence(self.run, News(last.id, "resolved", str(last.episode)))
         back = [channel for channel, what in how.items() if what == "heard" and channel in ended]
         still = [channel for channel, what in how.items() if what == "heard" and channel not in ended]
-        fresh = self._fresh(condition, how)
         now = updated(last, condition)
         worse = rank(now.severity) < rank(last.severity)
-        if not back and not worse:
+        if still and not back and not worse:
             now = replace(now, severity=last.severity)
+        fresh = self._fresh(condition, now, how)
         episode = last.episode + (1 if back else 0)
         now = replace(
             now, state="open", resolved_at="", put_aside=False, episode=episode, updated_at=instant(self.now)
@@ -112,11 +112,13 @@ class Step:
             seq = log(self.run, held.id, self.now, "awake", "It is still wrong.")
             tell(self.run, News(held.id, "awake", str(seq)), channels=known, at=self.now)
         if worse or untold:
-            fresh = self._fresh(condition, how)
+            fresh = self._fresh(condition, now, how)
             tell(self.run, News(held.id, "open", str(held.episode)), channels=fresh, at=self.now)
 
-    def _fresh(self, condition: Condition, how: Mapping[str, Knowledge]) -> list[str]:
-        return [channel for channel in self.told(condition) if how.get(channel, "never") == "never"]
+    def _fresh(self, condition: Condition, now: Incident, how: Mapping[str, Knowledge]) -> list[str]:
+        """Who is to hear of an incident as bad as this one and has not."""
+        told = self.told(replace(condition, severity=now.severity))
+        return [channel for channel in told if how.get(channel, "never") == "never"]
 
     def _slept(self, held: Incident) -> bool:
         until, since = datetime.fromisoformat(held.snoozed_until), datetime.fromisoformat(held.snoozed_at)

@@ -35,6 +35,7 @@ CREATE TABLE messages (
     text TEXT NOT NULL DEFAULT '',
     state TEXT NOT NULL CHECK (state IN ('pending', 'sent', 'failed', 'dropped')),
     attempts INTEGER NOT NULL DEFAULT 0,
+    unsure INTEGER NOT NULL DEFAULT 0,
     next_try TEXT NOT NULL,
     tried_at TEXT NOT NULL DEFAULT '',
     batch TEXT NOT NULL DEFAULT '',

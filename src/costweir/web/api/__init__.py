@@ -16,6 +16,7 @@ from costweir.errors import Unreachable
 from costweir.guard.ledgers.live import Live
 from costweir.web.api.budgets import BUDGETS
 from costweir.web.api.finance import FINANCE
+from costweir.web.api.incidents import INCIDENTS
 from costweir.web.api.meaning import MEANING
 from costweir.web.api.openapi import document
 from costweir.web.api.reading import READING, parse_request
@@ -131,6 +132,6 @@ _OPENAPI = (
               bound="all"),
 )  # fmt: skip
 #: Every operation that others may call.
-OPERATIONS = (*_OPENAPI, *READING, *WRITING, *MEANING, *FINANCE, *WEIR, *BUDGETS)
+OPERATIONS = (*_OPENAPI, *READING, *WRITING, *MEANING, *FINANCE, *WEIR, *BUDGETS, *INCIDENTS)
 
 __all__ = ["Exposed", "Readiness", "Writes", "api_routes", "openapi_document", "parse_request", "problem"]

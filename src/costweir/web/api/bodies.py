@@ -25,6 +25,8 @@ _LINE = r"^[^\x00-\x1f\x7f]{0,%d}$"
 #: The longest text that has no limit of its own.
 LONGEST = 1_000
 LARGEST = 2**53 - 1
+#: At most 90 days.
+_NAP = r"^([1-9][0-9]{0,3}m|[1-9][0-9]{0,2}h|([1-9]|[1-8][0-9]|90)d)$"
 #: The pattern of `costweir.config.fields.Identifier`.
 IDENTIFIER_PATTERN = str(Customer.model_json_schema()["properties"]["id"]["pattern"])
 EXPIRES = r"^[1-9][0-9]{0,4}[mhd]$"
@@ -195,6 +197,34 @@ class AnnotationWish(Section):
     """What it is about; empty means all spend."""
 
 
+class AckWish(Section):
+    """That somebody looks after an incident."""
+
+    owner: Annotated[str, StringConstraints(pattern=_LINE % 200)] | None = None
+    """Who does; without one, its owner stays."""
+
+
+class SnoozeWish(Section):
+    """How long an incident sleeps; it wakes sooner when it gets worse."""
+
+    time: Annotated[str, StringConstraints(pattern=_NAP)] = "2h"
+    """A number with `m`, `h` or `d`, such as `2h`; at most `90d`."""
+
+
+class OwnerWish(Section):
+    """Who an incident belongs to."""
+
+    owner: Annotated[str, StringConstraints(pattern=_LINE % 200)] | None = None
+    """The name; without one it belongs to nobody."""
+
+
+class CommentWish(Section):
+    """A note beside an incident, which goes into its threads too."""
+
+    text: Annotated[str, StringConstraints(min_length=1, max_length=LONGEST, pattern=r"\S")]
+    """The note."""
+
+
 BODIES: Mapping[str, type[Section]] = {
     "Customer": Customer,
     "Plan": Plan,
@@ -208,6 +238,10 @@ BODIES: Mapping[str, type[Section]] = {
     "Approved": Approved,
     "Rerate": Rerate,
     "AnnotationWish": AnnotationWish,
+    "AckWish": AckWish,
+    "SnoozeWish": SnoozeWish,
+    "OwnerWish": OwnerWish,
+    "CommentWish": CommentWish,
 }
 
 

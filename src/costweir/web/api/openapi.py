@@ -8,6 +8,7 @@ from typing import Any
 from costweir import __version__
 from costweir.web.api.bodies import body_schemas
 from costweir.web.api.budgets import BUDGET_SCHEMAS
+from costweir.web.api.incidents import INCIDENT_SCHEMAS
 from costweir.web.api.schemas import SCHEMAS
 from costweir.web.api.table import Operation, Param
 from costweir.web.api.weir import LISTEN, WEIR_SCHEMAS
@@ -42,7 +43,7 @@ def document(operations: Iterable[Operation]) -> dict[str, object]:
         "servers": [{"url": "/", "description": "The server that gave this document."}],
         "paths": paths,
         "components": {
-            "schemas": {**SCHEMAS, **WEIR_SCHEMAS, **BUDGET_SCHEMAS, **body_schemas()},
+            "schemas": {**SCHEMAS, **WEIR_SCHEMAS, **BUDGET_SCHEMAS, **INCIDENT_SCHEMAS, **body_schemas()},
             "responses": {"Problem": {
                 "description": "What went wrong, with a hint.",
                 "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
