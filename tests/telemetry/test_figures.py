@@ -224,6 +224,18 @@ def test_a_budget_of_each_member_is_added_up_and_its_ratio_is_that_of_the_fulles
     }  # fmt: skip
 
 
+def test_a_budget_says_how_long_its_window_is_unless_it_has_none() -> None:
+    lengths = {"day": 86_400, "week": 604_800, "month": 2_628_000, "rolling:3h": 10_800}
+    named = [*lengths, "total", "session"]
+    policy = Policy.compile(
+        Terms(budgets=[{"id": name, "scope": {}, "limit_usd": "1.00", "window": name} for name in named]), 0
+    )
+    found = figures.budgets([balance(name, "0") for name in named], policy, {}, 10)
+    assert values(found, "costweir_budget_window_seconds") == {
+        (name, "customer", ""): seconds for name, seconds in lengths.items()
+    }
+
+
 @given(st.lists(st.integers(0, 3 * NANO), max_size=30), st.integers(0, 5))
 def test_the_budgets_that_are_used_most_are_shown_and_every_window_has_one_state(
     spent: list[int], most: int

@@ -16,6 +16,7 @@ from costweir.domain.answer import Answer
 from costweir.errors import Error
 from costweir.guard.ledger import NANO, Balance
 from costweir.guard.policy import Policy
+from costweir.guard.windows import SECOND, Rolling
 from costweir.queries.request import Request
 from costweir.telemetry.metrics import Reading, families
 
@@ -24,6 +25,8 @@ _LOG = logging.getLogger("costweir.figures")
 RECENT = timedelta(days=30)
 #: How far back the last whole day of a provider is looked for.
 _LATEST = timedelta(days=10)
+#: How long a window is by its kind. A month is a twelfth of a year, so that its pace is the same in all.
+WINDOW_SECONDS = {"day": 86_400, "week": 604_800, "month": 2_628_000}
 #: Part of a limit, in percent, from which a budget counts as warned.
 WARNED = 80
 _EPOCH = date(1970, 1, 1)
@@ -240,9 +243,21 @@ def budgets(balances: Sequence[Balance], policy: Policy, plans: Mapping[str, str
         for kind, nano in (("limit", use.limit), ("settled", use.settled), ("held", use.held)):
             found.put(f"costweir_budget_{kind}_usd", Decimal(nano) / NANO, *labels)
         found.put("costweir_budget_ratio", use.most.quantize(Decimal("0.000001")), *labels)
+        seconds = _window_seconds(name, policy)
+        if seconds:
+            found.put("costweir_budget_window_seconds", seconds, *labels)
     for state, count in states.items():
         found.put("costweir_budget_state_count", count, state)
     return found
+
+
+def _window_seconds(budget: str, policy: Policy) -> int:
+    """How long a window of a budget is; 0 for a session and for all time, which have no pace."""
+    rule = policy.by_id.get(budget)
+    if rule is None:
+        return 0
+    span = rule.span
+    return span.length // SECOND if isinstance(span, Rolling) else WINDOW_SECONDS.get(span.kind, 0)
 
 
 def _state(row: Balance, policy: Policy) -> str:

@@ -12,6 +12,11 @@ if TYPE_CHECKING:
 def files(settings: Settings, profile: str) -> Mapping[str, str]:
     """Every file of the stack but Grafana's: path below the folder to text. The same settings give the same bytes, and
     no text holds a secret. `profile` is `lite`, `standard` or `full`; empty means all of them in one compose file."""
-    from costweir.telemetry.stack import compose, prometheus
+    from costweir.telemetry.stack import alertmanager, compose, logs, prometheus
 
-    return {**compose.files(settings, profile), **prometheus.files(settings, profile)}
+    return {
+        **compose.files(settings, profile),
+        **prometheus.files(settings, profile),
+        **alertmanager.files(settings),
+        **logs.files(settings),
+    }

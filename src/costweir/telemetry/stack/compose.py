@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, cast
 
 from costweir import __version__
@@ -71,6 +72,8 @@ def files(settings: Settings, profile: str) -> Mapping[str, str]:
         "compose/compose.yaml": yaml_text(whole, *_about(rows)),
         "compose/secrets.sh": template("secrets.sh"),
     }
+    made["compose/.gitignore"] = "/secrets/\n/config/\n"
+    made["README.md"] = template("README.md", _told(profile, ports))
     if "postgres" in rows:
         made["compose/dump.sh"] = template("dump.sh")
         made["compose/postgres/10-roles.sh"] = template("roles.sh")
@@ -78,6 +81,24 @@ def files(settings: Settings, profile: str) -> Mapping[str, str]:
     if "clickhouse" in rows:
         made["compose/clickhouse/small.xml"] = template("clickhouse.xml")
     return made
+
+
+def _told(profile: str, ports: Mapping[str, int]) -> Mapping[str, str]:
+    """The places of the README: the profiles with what they may use, and the ports that are published."""
+    chosen = [name for name in PROFILES if profile in ("", name)]
+    sums: list[str] = []
+    for name in chosen:
+        rows = {key: row for key, row in services(name).items() if not row.get("once")}
+        memory = sum(memory_of(row) for row in rows.values())
+        processors = sum(Decimal(row["cpus"]) for row in rows.values())
+        sums.append(f"| `{name}` | {', '.join(rows)} | {memory / 1024:.1f} GiB | {processors} |")
+    shown = services(profile)
+    open_ports = sorted({item.partition(":")[0] for row in shown.values() for item in row.get("publish", ())})
+    return {
+        "PROFILE": profile or "standard",
+        "SUMS": "\n".join(sums),
+        "PORTS": "\n".join(f"| {ports[name]} | {name} |" for name in open_ports),
+    }
 
 
 def _about(rows: Mapping[str, Service]) -> Sequence[str]:
@@ -100,7 +121,7 @@ def _service(name: str, row: Service, *, settings: Settings, ports: Mapping[str,
         "cap_drop": ["ALL"],
         "security_opt": ["no-new-privileges:true"],
         "pids_limit": _MOST_PROCESSES,
-        "init": True,
+        "init": row.get("init", True),
         "restart": "no" if once else "unless-stopped",
         "deploy": {"resources": {"limits": {"cpus": row["cpus"], "memory": row["memory"]}}},
         "logging": {"driver": "json-file", "options": {"max-size": "10m", "max-file": "3"}},

@@ -48,18 +48,16 @@ secret langfuse_encryption_key
 secret langfuse_session_key
 
 # Where alerts go is yours to say: put the address or the key into the file, on one line. Empty means that nobody is told.
-for name in slack_url slack_critical_url pagerduty_key webhook_url smtp_password; do
+for name in slack_url slack_critical_url pagerduty_key webhook_url heartbeat_url smtp_password; do
     keep "$name" < /dev/null
+    chmod 644 "secrets/$name"
 done
 
 printf 'requirepass %s\n' "$(held redis_password)" | keep redis_conf
 printf '{"redis://redis:6379": "%s"}\n' "$(held redis_password)" | keep redis_exporter.json
 
 # What follows is read by compose itself, and stands in the environment of one service, which knows no other way.
-{
-    printf 'PGPASSWORD=%s\n' "$(held postgres_password)"
-    printf '# Keys of providers may follow: NAME=value, and api_key_env = "NAME" in config/costweir.toml.\n'
-} | keep costweir.env
+printf '# Keys of providers: NAME=value here, and api_key_env = "NAME" in config/costweir.toml.\n' | keep costweir.env
 {
     printf 'AWS_ACCESS_KEY_ID=%s\n' "$(held objects_key_id)"
     printf 'AWS_SECRET_ACCESS_KEY=%s\n' "$(held objects_key)"
