@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from decimal import Decimal
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,19 @@ FIELDS = {
     "limit_usd", "provider_billed_usd", "settled_usd", "held_usd", "debt_usd", "overspend_usd", "admitted", "blocked",
     "unused_usd", "smallest_hold_usd", "assumptions_broken", "ledger_equals_bill",
 }  # fmt: skip
+
+
+class _Healthy(BaseHTTPRequestHandler):
+    """A gateway that says that it is well, and nothing else."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name of the base class
+        """Nothing."""
+
+
 Try = Callable[..., tuple[int, dict[str, Any], str]]
 
 
@@ -87,9 +102,12 @@ def test_what_makes_no_sense_is_refused(attempt: Try, words: list[str], said: st
     assert said in err
 
 
-def test_a_customer_without_a_plan_needs_a_limit(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    assert run(budget_test, ["nobody", "--data-dir", str(tmp_path)]) == 2
-    assert "has no plan with a budget" in capfd.readouterr().err
+def test_a_customer_without_a_plan_is_tried_with_a_dollar(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    small = ["--clients", "5", "--requests", "10", "--data-dir", str(tmp_path), "--json"]
+    assert run(budget_test, ["nobody", *small]) == 0
+    assert json.loads(capfd.readouterr().out)["limit_usd"] == "1.00"
 
 
 def test_a_customers_own_plan_is_the_limit(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -173,9 +191,19 @@ def test_a_gateway_that_runs_can_be_tried_and_keeps_nothing_of_it(
 
 
 def test_a_running_gateway_without_a_mock_provider_is_not_tried(attempt: Try) -> None:
-    code, _, err = attempt("--url", "http://127.0.0.1:9")
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Healthy) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        code, _, err = attempt("--url", f"http://127.0.0.1:{server.server_port}")
+        server.shutdown()
     assert code == 2
     assert "a trial would cost money" in err
+
+
+@pytest.mark.parametrize(("url", "wanted"), [("http://127.0.0.1:9", 3), ("nowhere", 2)])
+def test_a_gateway_that_is_not_there_is_not_tried(attempt: Try, url: str, wanted: int) -> None:
+    code, _, err = attempt("--url", url)
+    assert code == wanted
+    assert url in err
 
 
 def test_more_callers_than_open_files_are_refused_with_the_number_that_fits(

@@ -81,6 +81,40 @@ def test_balances_of_one_scope(cli: Any, calls: Path) -> None:
     assert cli("ledger", "balances", "--scope", "customer=nobody").code == 0
 
 
+@pytest.mark.parametrize(
+    ("given", "said"), [("custmer=acme", "did you mean customer?"), ("zork=1", "the kinds are")]
+)
+def test_a_scope_of_no_kind_is_refused_with_the_nearest(cli: Any, calls: Path, given: str, said: str) -> None:
+    done = cli("ledger", "balances", "--scope", given, "--json")
+
+    assert done.code == 2
+    assert said in done.error["message"]
+
+
+def test_people_see_the_first_balances_and_how_many_more_there_are(cli: Any, calls: Path) -> None:
+    every = cli("ledger", "balances", "--json").json["rows"]
+    few = cli("ledger", "balances", "--limit", "1")
+
+    assert [("session" in row["scope"]) for row in every] == sorted(
+        "session" in row["scope"] for row in every
+    )
+    assert f"{len(every) - 1} more; --all" in few.err
+    assert len(cli("ledger", "balances", "--all", "--csv").out.splitlines()) == 1 + len(every)
+
+
+def test_a_damaged_file_is_no_passing_trouble(cli: Any, calls: Path) -> None:
+    with sqlite3.connect(calls) as kept:
+        kept.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    kept.close()
+    whole = calls.read_bytes()
+    calls.write_bytes(whole[:4096] + b"\xff" * (len(whole) - 4096))
+    done = cli("ledger", "verify", "--json")
+
+    assert done.code == 1
+    assert (done.error["transient"], "damaged" in done.error["message"]) == (False, True)
+    assert "backup" in done.error["hint"]
+
+
 def test_attempts_have_the_fields_of_the_contract(cli: Any, calls: Path) -> None:
     rows = cli("ledger", "attempts", "--json").json["rows"]
 
@@ -135,7 +169,9 @@ def test_a_ledger_in_memory_cannot_be_read(cli: Any, home: Path, monkeypatch: py
     (home / "memory.toml").write_text('ledger = { url = "memory:" }')
     monkeypatch.setenv("COSTWEIR_CONFIG", str(home / "memory.toml"))
 
-    assert cli("ledger", "balances").code == 2
+    done = cli("ledger", "balances", "--json")
+    assert done.code == 1
+    assert "in the running gateway" in done.error["message"]
 
 
 def test_the_clock_is_confirmed_only_on_purpose(cli: Any) -> None:

@@ -59,4 +59,4 @@ def test_a_request_or_a_ledger_that_is_not_there_is_said(cli, home: Path) -> Non
 def test_a_ledger_in_memory_cannot_be_read_from_outside(cli, monkeypatch) -> None:
     monkeypatch.setenv("COSTWEIR_LEDGER__URL", "memory:")
 
-    assert cli("why", "req_a", "--json").code == 2
+    assert cli("why", "req_a", "--json").code == 1

@@ -18,7 +18,7 @@ from costweir.app.terms import read_terms
 from costweir.config.tables import Budget as BudgetSetting
 from costweir.control import Budget, Control
 from costweir.control.runs import instant
-from costweir.errors import ConfigError, NotFound, UsageError
+from costweir.errors import Error, NotFound, UsageError
 from costweir.guard.ledger import Record, usd
 from costweir.guard.ledgers.front import compiled
 from costweir.guard.ledgers.reader import LedgerReader
@@ -35,15 +35,16 @@ _STEP_SECONDS = 0.05
 
 
 def ledger_file(settings: Settings) -> Path:
-    """The ledger's file. Raises ConfigError for a ledger that has none."""
+    """The ledger's file. Raises Error for a ledger that has none."""
     return _file(settings.ledger_path)
 
 
 def _file(path: Path | None) -> Path:
     if path is None:
-        raise ConfigError(
-            "This ledger cannot be read from outside the gateway.",
-            hint='Set ledger = { url = "sqlite:ledger.db" }.',
+        # Nothing is wrong with the command or the setting: that ledger is seen by the gateway alone.
+        raise Error(
+            "This ledger lives in the running gateway, where no other process sees it.",
+            hint='Ask the gateway (GET /v1/me/budget, /metrics), or set ledger = { url = "sqlite:ledger.db" }.',
         )
     return path
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, TypeVar
 
-from costweir.app.budgets import Budgets
+from costweir.app.budgets import Budgets, ledger_file
 from costweir.app.connecting import Connecting
 from costweir.app.desk import LocalDesk
 from costweir.app.finance import chargeback, price_changes, shared_rules
@@ -18,7 +18,6 @@ from costweir.control import Control
 from costweir.control.tokens import Token
 from costweir.domain.money import decimal_text
 from costweir.domain.period import Month
-from costweir.errors import Unreachable
 from costweir.guard.ledgers.reader import LedgerReader
 from costweir.insights.shared import chargeback_record
 from costweir.queries.charge_pages import ChargesPage, ChargesRequest, read_charges
@@ -56,12 +55,7 @@ class DeskOffice:
 
     def ledger(self) -> LedgerReader:
         """The gateway's ledger, for reading."""
-        path = self._settings.ledger_path
-        if path is None:
-            raise Unreachable(
-                "The ledger of this server cannot be read from outside the gateway.",
-                hint='Set ledger = { url = "sqlite:ledger.db" }.',
-            )
+        path = ledger_file(self._settings)
         with self._opening:
             if self._ledger is None:
                 self._ledger = LedgerReader(path)

@@ -12,6 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 from time import monotonic, time_ns
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from costweir.app.locks import MOCKS_FILE
 from costweir.app.throwaway import LEDGER_FILE, Tables, throw_away
@@ -139,9 +140,11 @@ def _tables(limit: int, address: str) -> Tables:
 async def running_stand(settings: Settings, limit: int, faults: Faults, *, url: str) -> AsyncGenerator[Stand]:
     """The gateway that runs on this data directory: a customer, a budget and a key for the time of the trial.
 
-    UsageError when it has no model on a provider of kind `mock`. Budgets that cover everything count the trial too.
+    Unreachable when nobody answers at `url`, UsageError when it has no model on a provider of kind `mock`. Budgets that
+    cover everything count the trial too.
     A model that was suspended because the trial broke an assumption on purpose is lifted again.
     """
+    await _reached(url)
     provider = next((row for row in settings.providers if row.kind == "mock"), None)
     model = next((row.id for row in settings.models if provider and row.provider == provider.id), None)
     if provider is None or model is None:
@@ -170,6 +173,24 @@ async def running_stand(settings: Settings, limit: int, faults: Faults, *, url: 
             control.keys.revoke(key.id, by=NAME)
             if BREAKING & set(faults.names):
                 control.stops.lift(model, time_ns(), by=NAME)
+
+
+async def _reached(url: str) -> None:
+    """Whether a gateway answers there. Raises Unreachable, and UsageError for what is no address."""
+    parts = urlsplit(url)
+    if parts.scheme != "http" or not parts.hostname:
+        raise UsageError(f"{url!r} is no address of a gateway.", hint="Write it like http://127.0.0.1:4000.")
+    caller = Caller(url.rstrip("/").removesuffix("/v1"))
+    try:
+        heard = await caller.get("/health")
+    except (OSError, ValueError):
+        heard = None
+    finally:
+        await caller.close()
+    if heard is None or heard.status != 200:
+        raise Unreachable(
+            f"No gateway answers at {url}.", hint="Start it with `costweir up`, or leave out --url."
+        )
 
 
 def _address_of(provider: Provider, settings: Settings) -> str:

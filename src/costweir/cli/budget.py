@@ -15,7 +15,7 @@ from costweir.cli.frame import Group, flags
 from costweir.cli.output import columns, note, show_json, show_record, show_rows
 from costweir.cli.rows import readable_rows
 from costweir.cli.session import settings
-from costweir.cli.values import FILTER, SPAN
+from costweir.cli.values import SCOPE, SPAN
 from costweir.errors import UsageError
 
 _SHOWN = columns(
@@ -48,7 +48,7 @@ def list_() -> None:
 def _limits(command: Any) -> Any:
     """The flags that say what a budget is; what is left out stays as it is, or has its default."""
     flags_of = (
-        click.option("--scope", type=FILTER, multiple=True, metavar="KIND=ID",
+        click.option("--scope", type=SCOPE, multiple=True, metavar="KIND=ID",
                      help="What it is about: customer, plan, key, user, session, feature, project, model, provider ..."
                           " `*` gives each one the limit for itself. Without it, everything."),
         click.option("--limit-usd", metavar="USD", help="USD that may be spent in one window."),
@@ -132,7 +132,7 @@ def preview(*, budget_id: str, days: int, **given: Any) -> None:
 
 @budget.command()
 @click.option(
-    "--scope", type=FILTER, multiple=True, metavar="KIND=ID", help="What to stop; without it, every call."
+    "--scope", type=SCOPE, multiple=True, metavar="KIND=ID", help="What to stop; without it, every call."
 )
 @click.option("--reason", default="", metavar="TEXT", help="Why, for whoever is refused.")
 @click.option("--off", is_flag=True, help="Let it through again.")

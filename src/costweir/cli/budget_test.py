@@ -14,7 +14,7 @@ from costweir.cli.frame import Command, flags
 from costweir.cli.output import columns, show_record, show_table, write
 from costweir.cli.progress import progress
 from costweir.cli.session import settings
-from costweir.errors import CheckFailed, UsageError
+from costweir.errors import CheckFailed
 
 if TYPE_CHECKING:
     from costweir.app.trial import Plan, Trial
@@ -103,17 +103,11 @@ def budget_test(*, customer: str | None, limit_usd: Decimal | None, url: str | N
 
 
 def _limit_of(held: Settings, customer: str | None) -> Decimal:
-    """What the customer's plan allows in a month; without a customer, a dollar."""
+    """What the customer's plan allows in a month; without a customer or such a plan, a dollar."""
     if customer is None:
         return _LIMIT
     plan = next((row.plan for row in held.customers if row.id == customer), None)
-    budget = next((row.budget_usd for row in held.plans if row.id == plan), None)
-    if budget is None:
-        raise UsageError(
-            f"Customer {customer!r} has no plan with a budget in the configuration.",
-            hint="Give --limit-usd.",
-        )
-    return budget
+    return next((row.budget_usd for row in held.plans if row.id == plan and row.budget_usd), _LIMIT)
 
 
 def _show(trial: Trial, plan: Plan) -> None:

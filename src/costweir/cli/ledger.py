@@ -13,7 +13,7 @@ from costweir.cli.frame import Group, flags
 from costweir.cli.output import columns, note, show_json, show_rows
 from costweir.cli.rows import readable_rows
 from costweir.cli.session import settings
-from costweir.cli.values import FILTER
+from costweir.cli.values import SCOPE
 from costweir.errors import CheckFailed, NotFound, UsageError
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ _ATTEMPTS = columns(
     ("settled_usd", "settled USD"), ("debt_usd", "debt USD"), "usage", ("price_version", "price"),
     ("created_at", "created"),
 )  # fmt: skip
+#: Balances that are listed for reading.
+_SHOWN = 100
 _EMPTY = "No call went through the gateway yet."
 
 
@@ -39,16 +41,29 @@ def ledger() -> None:
 
 
 @ledger.command()
-@click.option("--scope", type=FILTER, multiple=True, metavar="KIND=ID", help="Only budgets of this scope.")
-def balances(scope: tuple[tuple[str, str], ...]) -> None:
-    """List every budget in its open window."""
+@click.option("--scope", type=SCOPE, multiple=True, metavar="KIND=ID", help="Only budgets of this scope.")
+@click.option(
+    "--limit", type=click.IntRange(1), metavar="N", help="How many.  [default: 100; every one as JSON or CSV]"
+)
+@click.option("--all", "every", is_flag=True, help="Every one.")
+def balances(*, scope: tuple[tuple[str, str], ...], limit: int | None, every: bool) -> None:
+    """List every budget in its open window, those of single sessions last.
+
+    The window of a session never closes, so that there is one for each session ever.
+    """
     from costweir.guard.why import balance_record
 
     with _reader() as reader:
         found = [] if reader is None else reader.balances(dict(scope))
-    rows = [balance_record(one) for one in found]
+    found.sort(key=lambda one: ("session" in one.scope, -one.open_holds if "session" in one.scope else 0))
+    most = limit or (len(found) if every or flags().json or flags().csv else _SHOWN)
+    rows = [balance_record(one) for one in found[:most]]
     shown = rows if flags().json else readable_rows(rows)
     show_rows("ledger_balances", shown, _BALANCES, empty="No budget is set, or none of that scope.")
+    if len(found) > most:
+        note(
+            f"{len(found) - most} more; --all lists every one, and --scope those of a customer or a session."
+        )
 
 
 @ledger.command()

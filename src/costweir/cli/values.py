@@ -64,6 +64,26 @@ class Filter(click.ParamType[tuple[str, str]]):
         return dimension, wanted
 
 
+class Scope(Filter):
+    """What a budget is about, written `KIND=ID`."""
+
+    name = "scope"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, str]:
+        """Splits at the first equals sign, or fails as a usage error; a kind that there is none of, too."""
+        from costweir.config.problems import nearest
+        from costweir.guard.policy import KINDS
+
+        kind, member = super().convert(value, param, ctx)
+        if kind not in KINDS:
+            near = nearest(kind, KINDS)
+            meant = f"did you mean {near}?" if near else f"the kinds are {', '.join(sorted(KINDS))}"
+            self.fail(f"{kind!r} is nothing that a budget can be about; {meant}", param, ctx)
+        return kind, member
+
+
 class Span(click.ParamType[timedelta]):
     """A span of time written as a number with `m`, `h` or `d`."""
 
@@ -83,3 +103,4 @@ DAY = Day()
 SPAN = Span()
 MONTH = MonthOf()
 FILTER = Filter()
+SCOPE = Scope()

@@ -56,16 +56,9 @@ def why(*, request_id: str) -> None:
 
 
 def _explained(request_id: str) -> Why:
-    from costweir.errors import ConfigError
+    from costweir.app.budgets import ledger_file
     from costweir.guard.ledgers.reader import LedgerReader
     from costweir.guard.why import explain
 
-    chosen = settings()
-    path = chosen.ledger_path
-    if path is None:
-        raise ConfigError(
-            f"The ledger {chosen.ledger.url.partition(':')[0]}: cannot be read from outside the gateway.",
-            hint='Set ledger = { url = "sqlite:ledger.db" }.',
-        )
-    with LedgerReader(path) as reader:
+    with LedgerReader(ledger_file(settings())) as reader:
         return explain(reader, request_id)

@@ -90,7 +90,13 @@ def transaction(connection: sqlite3.Connection) -> Generator[None]:
 
 def refusal(error: sqlite3.Error, path: Path) -> Error:
     """What a failure of the file means for people."""
-    if getattr(error, "sqlite_errorname", "") in ("SQLITE_BUSY", "SQLITE_LOCKED"):
+    name = getattr(error, "sqlite_errorname", "")
+    if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+        return Error(
+            f"The ledger {path} is damaged: {error}.",
+            hint="Stop the gateway, keep a copy of the file, and put back a backup; without one, move it away.",
+        )
+    if name in ("SQLITE_BUSY", "SQLITE_LOCKED"):
         return StoreLocked(f"The ledger {path} is busy.", hint="Try again; another process writes it.")
     return Unreachable(
         f"The ledger {path} cannot be used: {error}.", hint="Check the disk, then `costweir ledger verify`."
