@@ -13,8 +13,16 @@ sys.path.insert(0, str(Path(__file__).parent))
 from guard_world import KINDS, House
 
 from costweir.guard.ledger import Terms
+from costweir.guard.ledgers import log
 
 Open = Callable[..., House]
+
+
+@pytest.fixture(autouse=True)
+def no_power_loss(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ledgers here are as durable as usual, but for the wait for the disk: no test cuts the power."""
+    monkeypatch.setattr(log, "sync", lambda _: None)
+    monkeypatch.setattr(log, "FULL", 1 << 20)
 
 
 @pytest.fixture(params=KINDS)

@@ -101,6 +101,10 @@ def refused(answer: Hold | Refusal) -> Refusal:
     return answer
 
 
+#: What a crash leaves of a ledger. The log is copied first, so that the file is never older than it was.
+FILES = ("ledger.db", "ledger.db-wal", "ledger.db-log0", "ledger.db-log1")
+
+
 class House:
     """A ledger on its own event loop, for tests that are not asynchronous themselves."""
 
@@ -118,7 +122,7 @@ class House:
         self.ledger = self._made(terms)
 
     def _made(self, terms: Terms | None) -> MemoryLedger | SqliteLedger:
-        start = Start(terms, self.revision, self.hands.clock(), "process", self.lease * SECOND)
+        start = Start(terms, self.revision, self.hands.clock(), lease=self.lease * SECOND)
         if self.kind == "memory":
             return MemoryLedger(start)
         return SqliteLedger.open(self.folder / "ledger.db", start)
@@ -188,7 +192,7 @@ class House:
         """Goes on from the files as they are now, as after kill -9: what was not written is lost."""
         copy = self.folder / "copy"
         copy.mkdir()
-        for name in ("ledger.db", "ledger.db-wal"):
+        for name in FILES:
             if (self.folder / name).exists():
                 shutil.copy(self.folder / name, copy / name)
         self.run(self.ledger.close())

@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from guard_world import CENT, NOON, USD, Hands, House, ask, budget, candidate, held, refused, terms
+from guard_world import CENT, FILES, NOON, USD, Hands, House, ask, budget, candidate, held, refused, terms
 
 from costweir.errors import Conflict, NotFound, StoreLocked, Unreachable
 from costweir.guard import Start
 from costweir.guard.ledger import Hold, Refusal, Settlement, Subject, Terms
+from costweir.guard.ledgers import log
 from costweir.guard.ledgers import sqlite as module
 from costweir.guard.ledgers import writer as writing
 from costweir.guard.ledgers.file import connect
@@ -68,9 +69,11 @@ class Disk:
             raise sqlite3.OperationalError(self.broken)
 
 
-def opened_on(disk: Disk, path: Path, wanted: Terms, hands: Hands | None = None) -> SqliteLedger:
+def opened_on(
+    disk: Disk, path: Path, wanted: Terms, hands: Hands | None = None, *, durability: Durability = "process"
+) -> SqliteLedger:
     clock = (hands or Hands()).clock()
-    return SqliteLedger.open(path, Start(wanted, 1, clock, "process"), opener=disk)
+    return SqliteLedger.open(path, Start(wanted, 1, clock, durability), opener=disk)
 
 
 # -- crashes
@@ -181,21 +184,27 @@ async def _scenario(ledger: SqliteLedger, told: list[tuple[str, int, int]]) -> N
     await ledger.flush()
 
 
-def test_a_crash_before_any_statement_loses_nothing_that_was_promised(tmp_path: Path) -> None:
-    """L3: the files are copied before every statement of the writer, as kill -9 would leave them there."""
+@pytest.mark.parametrize("durability", ["fsync", "process"])
+def test_a_crash_before_any_statement_loses_nothing_that_was_promised(
+    tmp_path: Path, durability: Durability, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """L3: the files are copied before every statement of the writer and after every write to its log, as kill -9 would
+    leave them there."""
     disk, told = Disk(), list[tuple[str, int, int]]()
     path = tmp_path / "live" / "ledger.db"
     copies: list[tuple[Path, list[tuple[str, int, int]]]] = []
-    ledger = opened_on(disk, path, terms(budget("day")))
+    ledger = opened_on(disk, path, terms(budget("day")), durability=durability)
 
     def copy(_: str) -> None:
         folder = tmp_path / f"crash-{len(copies)}"
         folder.mkdir()
-        for name in ("ledger.db", "ledger.db-wal"):
-            shutil.copy(path.parent / name, folder / name)
+        for name in FILES:
+            if (path.parent / name).exists():
+                shutil.copy(path.parent / name, folder / name)
         copies.append((folder, list(told)))
 
     disk.seen = copy
+    monkeypatch.setattr(log, "sync", lambda _: copy("log"))
 
     async def live() -> None:
         await _scenario(ledger, told)
@@ -203,7 +212,7 @@ def test_a_crash_before_any_statement_loses_nothing_that_was_promised(tmp_path: 
 
     asyncio.run(live())
 
-    assert len(copies) > 40
+    assert len(copies) > 25
     for folder, promised in copies:
         _check_after_crash(folder, promised)
 

@@ -1,5 +1,5 @@
-"""What is written in one commit: attempts as rows, and the balances' changes added up, so that a batch of a thousand
-calls on six budgets touches six rows."""
+"""What is written together: attempts as rows, and the balances' changes added up, so that a batch of a thousand calls
+on six budgets touches six rows."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import asyncio
 import json
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -18,6 +18,11 @@ Row = tuple[object, ...]
 _OPEN = """
 INSERT INTO attempts (attempt, request_id, state, epoch, subject, model, provider, held, tokens, price_version, at)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+#: An attempt that ended in the commit that it begins in.
+_WHOLE = """
+INSERT INTO attempts (attempt, request_id, state, epoch, subject, model, provider, held, tokens, price_version, at,
+                      charged, debt, certainty, ended_at, seq, usage, call)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 _SENT = "UPDATE attempts SET state = 'SENT' WHERE attempt = ? AND state = 'HELD'"
 _END = """
 UPDATE attempts SET state = ?, charged = ?, debt = ?, certainty = ?, ended_at = ?, seq = ?, usage = ?, call = ?
@@ -73,8 +78,34 @@ class Corrected(NamedTuple):
     change: tuple[int, int]
 
 
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class Rows(msgspec.Struct, array_like=True):
+    """A batch as the rows of its statements; the log keeps it like this."""
+
+    opened: list[tuple[Any, ...]]
+    sent: list[tuple[int]]
+    ended: list[tuple[Any, ...]]
+    corrected: list[tuple[Any, ...]]
+    changes: list[tuple[int, ...]]
+    notes: dict[str, list[tuple[Any, ...]]]
+
+    def to_bytes(self) -> bytes:
+        """For the log. Raises UnicodeEncodeError."""
+        return _encode(self)
+
+    @classmethod
+    def of(cls, data: bytes) -> Rows:
+        """What `to_bytes` wrote."""
+        return _decode(data)
+
+
+_decode = msgspec.msgpack.Decoder(Rows).decode
+
+
 class Batch:
-    """One commit in the making. Used by the writer's thread only."""
+    """What is about to be written. Used by the writer's thread only."""
 
     def __init__(self, step: Step | None = None, then: Callable[[], None] | None = None) -> None:
         self.step = step
@@ -96,28 +127,14 @@ class Batch:
         """True when nothing else may be in this commit, and when it is tried until it succeeds."""
         return self.step is not None or self.then is not None
 
-    def write(self, connection: sqlite3.Connection) -> None:
-        """Runs the statements; the transaction is the caller's."""
-        if self.step is not None:
-            self.step(connection)
-        many = connection.executemany
-        for kind in BEFORE:
-            if self.notes[kind]:
-                many(NOTES[kind], self.notes[kind])
-        if self.opened:
-            many(_OPEN, [thing.row for thing in self.opened])
-        if self.sent:
-            many(_SENT, self.sent)
-        if self.ended:
-            many(_END, [_end_row(thing) for thing in self.ended])
-        if self.corrected:
-            many(_CORRECT, [thing.row for thing in self.corrected])
-        changes = self._changes()
-        if changes:
-            many(_CHANGE, [(*change, row) for row, change in changes.items()])
-        for kind, statement in NOTES.items():
-            if kind not in BEFORE and self.notes[kind]:
-                many(statement, self.notes[kind])
+    def rows(self) -> Rows:
+        """What it writes, apart from a step."""
+        return Rows(
+            [thing.row for thing in self.opened], self.sent, [_end_row(thing) for thing in self.ended],
+            [thing.row for thing in self.corrected],
+            [(*change, row) for row, change in self._changes().items()],
+            {kind: rows for kind, rows in self.notes.items() if rows},
+        )  # fmt: skip
 
     def drop_opened(self) -> set[int]:
         """Leaves out the attempts that begin here and gives their numbers."""
@@ -166,6 +183,57 @@ class Batch:
                 change[0] += settled
                 change[2] += debt
         return changes
+
+
+def write_rows(connection: sqlite3.Connection, batches: Sequence[Rows]) -> None:
+    """Runs the statements of several batches in their order; the transaction is the caller's."""
+    many = connection.executemany
+    for kind in BEFORE:
+        for batch in batches:
+            if kind in batch.notes:
+                many(NOTES[kind], batch.notes[kind])
+    whole, opened, ended = _paired(batches)
+    for statement, rows in (
+        (_WHOLE, whole),
+        (_OPEN, opened),
+        (_SENT, [row for batch in batches for row in batch.sent]),
+        (_END, ended),
+        (_CORRECT, [row for batch in batches for row in batch.corrected]),
+        (_CHANGE, _together(batches)),
+    ):
+        if rows:
+            many(statement, rows)
+    for batch in batches:
+        for kind, rows in batch.notes.items():
+            if kind not in BEFORE:
+                many(NOTES[kind], rows)
+
+
+def _paired(batches: Sequence[Rows]) -> tuple[list[Row], list[Row], list[Row]]:
+    """The attempts that begin and end here, those that begin, and those that end."""
+    opened: dict[object, Row] = {row[0]: row for batch in batches for row in batch.opened}
+    whole: list[Row] = []
+    ended: list[Row] = []
+    for batch in batches:
+        for row in batch.ended:
+            began = opened.pop(row[-1], None)
+            if began is None:
+                ended.append(row)
+            else:
+                whole.append((*began[:2], row[0], *began[3:], *row[1:-1]))
+    return whole, list(opened.values()), ended
+
+
+def _together(batches: Sequence[Rows]) -> Sequence[tuple[int, ...]]:
+    """The changes of the balances, those of one balance added up."""
+    if len(batches) == 1:
+        return batches[0].changes
+    found: dict[int, list[int]] = {}
+    for batch in batches:
+        for *change, row in batch.changes:
+            before = found.get(row)
+            found[row] = change if before is None else [a + b for a, b in zip(before, change, strict=True)]
+    return [(*change, row) for row, change in found.items()]
 
 
 def balance_row(meter: Meter) -> Row:

@@ -1,14 +1,19 @@
-"""The one thread that writes. Whatever is queued while a commit runs goes into the next one, so that a flush of the
-disk is shared by everybody who waits for it.
+"""The one thread that writes. Whatever is queued while it writes goes into the next batch, so that a flush of the disk
+is shared by everybody who waits for it.
 
-When a commit fails, what was only about to begin is given back to whoever waits for it; what has already happened is
-kept and tried again, and until that succeeds the ledger says that it is unavailable (law L8).
+With `durability = "fsync"` a batch is written to the log, whoever waits is told, and the file follows a moment later
+with all that has come together; else the file's commit is what they wait for.
+
+When a write fails, what was only about to begin is given back to whoever waits for it; what has already happened, or
+was promised, is kept and tried again, and until that succeeds the ledger says that it is unavailable (law L8).
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import secrets
 import sqlite3
 import threading
 import time
@@ -19,17 +24,19 @@ from queue import Empty, SimpleQueue
 from typing import NamedTuple
 
 from costweir.errors import Error, Unreachable
-from costweir.guard.ledgers.batch import Batch, Corrected, Ended, Opened, Row, Step, Waiter
+from costweir.guard.ledgers.batch import Batch, Corrected, Ended, Opened, Row, Rows, Step, Waiter, write_rows
 from costweir.guard.ledgers.file import connect, transaction
 from costweir.guard.ledgers.front import Durability
+from costweir.guard.ledgers.log import TOKEN_BYTES, Log, records, sync
 
 #: How long the end of a call may wait for company; nobody waits for it.
 LINGER_SECONDS = 0.01
 #: When so many callers waited for the commit before, the next one waits a moment for company. Nobody else ever does.
 CROWD = 4
 COMPANY_SECONDS = 0.001
-#: How many things go into one commit.
+#: How many things go into one batch, and how many batches of the log may be ahead of the file.
 MOST = 4_096
+MOST_BATCHES = 64
 RETRY_SECONDS = 0.25
 CHECKPOINT_SECONDS = 0.5
 #: The log is written back to the file from this size on.
@@ -72,7 +79,12 @@ class Writer:
         self._durability: Durability = durability
         self._opener = opener
         self._connection = opener(path, durability)
-        self._number = _number(self._connection)
+        token, self._number = _caught_up(self._connection, path)
+        self._log = Log(path, token) if durability == "fsync" else None
+        #: What the log has and the file does not yet, since when, and the number of the commit that is tried.
+        self._ahead: list[Rows] = []
+        self._ahead_since = 0.0
+        self._trying = 0
         self._queue: SimpleQueue[tuple[Thing | None, Waiter | None]] = SimpleQueue()
         self._backlog: deque[Batch] = deque()
         self._dropped: set[int] = set()
@@ -86,7 +98,7 @@ class Writer:
         ]
         #: Why nothing can be written now, or an empty text.
         self.broken = ""
-        #: How many commits there were, how many attempts began in them, and how long the last one took.
+        #: How many batches were promised, how many attempts began in them, and how long the last one took.
         self.commits = 0
         self.opened = 0
         self.last_commit_us = 0
@@ -103,6 +115,7 @@ class Writer:
 
     def start(self) -> None:
         """Begins to write what is queued."""
+        self._relax()
         for thread in self._threads:
             thread.start()
 
@@ -122,6 +135,8 @@ class Writer:
             if thread.is_alive():
                 thread.join()
         self._connection.close()
+        if self._log is not None:
+            self._log.close()
 
     def _run(self) -> None:
         try:
@@ -129,7 +144,10 @@ class Writer:
                 self._gather()
                 if not self._write() and not self._stop.wait(RETRY_SECONDS):
                     self._reconnect()
-            # What could not be written until now is lost as if the process had been killed: holds stay holds.
+            # What could not be written until now is lost as if the process had been killed: holds stay holds. What the
+            # log has is written at the next start.
+            if self._ahead:
+                self._write()
         finally:
             self.broken = self.broken or "its writer ended"
 
@@ -140,7 +158,7 @@ class Writer:
             time.sleep(COMPANY_SECONDS)
         batch = Batch()
         deadline: float | None = None
-        patience = RETRY_SECONDS if self.broken else None
+        patience = RETRY_SECONDS if self.broken else self._until_due()
         for _ in range(MOST):
             try:
                 thing, waiter = self._queue.get(patience != 0, patience)
@@ -179,40 +197,83 @@ class Writer:
             batch.notes[thing.kind].append(thing.row)
 
     def _write(self) -> bool:
-        """Commits the backlog in its order. False when a commit failed."""
-        while self._backlog:
-            batch = self._backlog[0]
-            try:
-                if batch or self.broken:
-                    self._commit(batch)
-            except UnicodeEncodeError:
-                batch.clean()
-                continue
-            except (sqlite3.Error, OSError) as error:
-                self._fail(error)
-                return False
-            self.broken = ""
-            self._done()
+        """Writes the backlog in its order, and lets the file follow the log when it is time. False when that failed."""
+        try:
+            if self.broken:
+                self._commit(Batch())
+                self.broken = ""
+            while self._backlog:
+                batch = self._backlog[0]
+                try:
+                    self._keep(batch)
+                except UnicodeEncodeError:
+                    batch.clean()
+                    continue
+                self._done()
+            if self._ahead and self._until_due() == 0:
+                self._commit(Batch())
+        except (sqlite3.Error, OSError) as error:
+            self._fail(error)
+            return False
         return True
 
+    def _keep(self, batch: Batch) -> None:
+        """Writes one batch so that it can be promised."""
+        begun = time.perf_counter_ns()
+        if not batch:
+            if batch.alone and self._ahead:
+                self._commit(batch)
+            return
+        if self._log is None or batch.alone:
+            self._commit(batch)
+        else:
+            rows = batch.rows()
+            # Nobody waits for the end of a call; it is durable with the next hold, or half a second later.
+            self._log.write(self._number + 1, rows.to_bytes(), durable=bool(batch.waiters))
+            self._number += 1
+            self._ahead_since = self._ahead_since if self._ahead else time.monotonic()
+            self._ahead.append(rows)
+        self.last_commit_us = (time.perf_counter_ns() - begun) // 1_000
+        self.commits += 1
+        self.opened += len(batch.opened)
+
+    def _until_due(self) -> float | None:
+        """Seconds until the file follows the log; None while there is nothing that it lacks."""
+        if not self._ahead:
+            return None
+        if self._stop.is_set() or len(self._ahead) >= MOST_BATCHES:
+            return 0
+        return max(0, self._ahead_since + LINGER_SECONDS - time.monotonic())
+
     def _done(self) -> None:
-        """The first batch of the backlog is written."""
+        """The first batch of the backlog is kept."""
         batch = self._backlog.popleft()
         if batch.then is not None:
             batch.then()
         self._tell(batch.waiters, None)
 
     def _commit(self, batch: Batch) -> None:
-        begun = time.perf_counter_ns()
-        number = str(self._number + 1)
+        """Writes what the log is ahead, and a batch that is not in it, to the file."""
+        # What the log has, has a number already. One that is not in the log must not be lost alone.
+        self._trying = number = self._number + bool(batch)
+        durable = self._log is not None and bool(batch)
+        if durable:
+            self._connection.execute("PRAGMA synchronous = FULL")
         with transaction(self._connection):
             # The number tells whether a commit that failed was kept after all; and it is something to write.
-            self._connection.execute("UPDATE meta SET value = ? WHERE key = 'commit'", (number,))
-            batch.write(self._connection)
-        self._number += 1
-        self.last_commit_us = (time.perf_counter_ns() - begun) // 1_000
-        self.commits += 1
-        self.opened += len(batch.opened)
+            self._connection.execute("UPDATE meta SET value = ? WHERE key = 'commit'", (str(number),))
+            write_rows(self._connection, [*self._ahead, batch.rows()])
+            if batch.step is not None:
+                batch.step(self._connection)
+        self._number = number
+        self._ahead.clear()
+        if durable:
+            self._relax()
+
+    def _relax(self) -> None:
+        """The log is what survives a power loss; the file's own commits need not flush."""
+        if self._log is not None:
+            self._connection.execute("PRAGMA synchronous = NORMAL")
 
     def _fail(self, error: Exception) -> None:
         """Gives back what was about to begin; what has happened stays in the backlog."""
@@ -232,15 +293,19 @@ class Writer:
         """A connection that failed may hold half of what it did; the next try has another."""
         try:
             connection = self._opener(self._path, self._durability)
+            kept = _number(connection)
         except (sqlite3.Error, OSError, Error) as error:
             self.broken = str(error)
             return
         self._connection.close()
         self._connection = connection
-        if _number(connection) > self._number:
-            # The commit was reported as failed and had reached the disk all the same.
-            self._number += 1
-            self._done()
+        self._relax()
+        if kept == self._trying > self._number or (self._ahead and kept == self._number):
+            # The commit was reported as failed and had reached the file all the same.
+            self._ahead.clear()
+            if self._number < kept and self._backlog:
+                self._done()
+            self._number = kept
 
     def _tell(self, waiters: Sequence[Waiter], error: Exception | None) -> None:
         if waiters and self._loop is not None:
@@ -249,21 +314,73 @@ class Writer:
                 self._loop.call_soon_threadsafe(_resolve, waiters, error)
 
     def _checkpoint(self) -> None:
-        """Writes the log back to the file beside the commits, so that no call waits for it."""
-        log = self._path.with_name(self._path.name + "-wal")
+        """Writes SQLite's journal back to the file beside the commits, so that no call waits for it."""
+        journal = self._path.with_name(self._path.name + "-wal")
+        turned = False
         while not self._stop.wait(CHECKPOINT_SECONDS):
             try:
-                size = log.stat().st_size
-                if size > CHECKPOINT_BYTES:
-                    connection = self._opener(self._path, self._durability)
-                    try:
-                        kind = "PASSIVE" if size < RESTART_BYTES else "RESTART"
-                        connection.execute(f"PRAGMA wal_checkpoint({kind})")
-                    finally:
-                        connection.close()
+                if self._log is None:
+                    due = journal.stat().st_size > CHECKPOINT_BYTES
+                else:
+                    self._log.flush()
+                    due = turned = turned or self._turn(self._log)
+                if due:
+                    _flush(journal)
+                    # The other file of the log may be written over from now on.
+                    turned = False
+                    self._write_back("PASSIVE" if journal.stat().st_size < RESTART_BYTES else "RESTART")
             except (sqlite3.Error, OSError, Error):
-                # The writer meets the same trouble and says it; the log only grows meanwhile.
+                # The writer meets the same trouble and says it; the journal only grows meanwhile.
                 continue
+
+    def _turn(self, log: Log) -> bool:
+        """Makes the log go on in its other file when it is full; True once it does."""
+        if not log.full:
+            return False
+        log.prepare()
+        done = threading.Event()
+        turned: list[bool] = []
+
+        def turn() -> None:
+            turned.append(log.turn())
+            done.set()
+
+        # Everything before is in the file then.
+        self._queue.put((Alone(None, turn), None))
+        while not done.wait(CHECKPOINT_SECONDS):
+            if self._stop.is_set():
+                return False
+        return turned[0]
+
+    def _write_back(self, kind: str) -> None:
+        connection = self._opener(self._path, self._durability)
+        try:
+            connection.execute(f"PRAGMA wal_checkpoint({kind})")
+        finally:
+            connection.close()
+
+
+def _caught_up(connection: sqlite3.Connection, path: Path) -> tuple[bytes, int]:
+    """Writes what the log of an earlier run has and the file has not. The token of the run that begins, and the number
+    that it goes on from."""
+    found = connection.execute("SELECT value FROM meta WHERE key = 'log'").fetchone()
+    number, token = _number(connection), secrets.token_bytes(TOKEN_BYTES)
+    with transaction(connection):
+        if found is not None:
+            for following, data in records(path, bytes.fromhex(found[0]), number):
+                write_rows(connection, [Rows.of(data)])
+                number = following
+        values = [("commit", str(number)), ("log", token.hex())]
+        connection.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", values)
+    return token, number
+
+
+def _flush(path: Path) -> None:
+    file = os.open(path, os.O_RDONLY)
+    try:
+        sync(file)
+    finally:
+        os.close(file)
 
 
 def _number(connection: sqlite3.Connection) -> int:
