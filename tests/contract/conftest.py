@@ -4,31 +4,22 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from engines import NAMES, Opener, opener, postgres_server
+from engines import NAMES, Opener, opener, shared_postgres
 
 from costweir.store.engines.duckdb import DuckDBWarehouse
 from costweir.store.engines.postgres import PostgresWarehouse
 
 
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[Callable[[], str]]:
+def postgres() -> Callable[[], str]:
     """The address of a server that starts when it is first asked for."""
-    with ExitStack() as stack:
-        started: list[str] = []
-
-        def address() -> str:
-            if not started:
-                started.append(stack.enter_context(postgres_server()))
-            return started[0]
-
-        yield address
+    return shared_postgres
 
 
 @pytest.fixture(

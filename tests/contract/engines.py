@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import itertools
 import os
 import shutil
@@ -18,6 +19,16 @@ from costweir.store.engines.postgres import PostgresWarehouse
 NAMES = ("duckdb", "postgres")
 Opener = Callable[[], DuckDBWarehouse | PostgresWarehouse]
 _numbers = itertools.count()
+_shared: list[str] = []
+
+
+def shared_postgres() -> str:
+    """The address of the one server of this test run, started when it is first asked for."""
+    if not _shared:
+        started = postgres_server()
+        _shared.append(started.__enter__())
+        atexit.register(started.__exit__, None, None, None)
+    return _shared[0]
 
 
 @contextmanager

@@ -16,21 +16,22 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from costweir import __version__
+from costweir.app.engines import open_warehouse
 from costweir.app.loading import load_slot, log_refused
 from costweir.app.locks import running_server
-from costweir.app.mirror import approvals_mirrored, mirror, mirror_approvals
+from costweir.app.mirror import in_step, mirror, mirror_approvals, sync
 from costweir.app.remote import RemoteDesk
+from costweir.app.retention import retain
 from costweir.app.staged import export_job, move_export, read_job
 from costweir.control import Budget, Control, Customer, Plan
 from costweir.control.pulls import pull_state
 from costweir.domain.answer import Answer
-from costweir.errors import ConfigError, Conflict, Error, StoreLocked, UsageError
+from costweir.errors import Conflict, Error, StoreLocked, UsageError
 from costweir.queries.ask import ask
 from costweir.queries.focus import write_focus
 from costweir.queries.question import catalogue
 from costweir.queries.records import metered_months, quarantined_lines, stored_months
 from costweir.queries.request import Request
-from costweir.store.engines.duckdb import DuckDBWarehouse
 
 if TYPE_CHECKING:
     from costweir.config import Settings
@@ -57,17 +58,6 @@ def open_desk(settings: Settings, *, read_only: bool = False) -> LocalDesk | Rem
     """
     server = running_server(settings.data_dir)
     return RemoteDesk(server, settings) if server else LocalDesk(settings, read_only=read_only)
-
-
-def store_path(settings: Settings) -> Path:
-    """The DuckDB file of the settings. Raises ConfigError for an engine that this version cannot run on."""
-    kind, _, name = settings.store.url.partition(":")
-    if kind != "duckdb":
-        raise ConfigError(
-            f"This version keeps its facts in DuckDB only; store.url names {kind!r}.",
-            hint='Set store = { url = "duckdb:facts.duckdb" }, or leave it out.',
-        )
-    return settings.data_dir / name
 
 
 class LocalDesk:
@@ -120,10 +110,11 @@ class LocalDesk:
 
     def ask(self, request: Request) -> Answer:
         """Answers one question."""
-        if request.question in APPROVAL_QUESTIONS and not self._read_only:
+        warehouse = self.warehouse
+        if request.question in APPROVAL_QUESTIONS and not warehouse.read_only:
             # Approvals are set beside a running server, and patterns grow with every load.
-            mirror_approvals(self.control, self.warehouse)
-        return ask(self.warehouse, request)
+            mirror_approvals(self.control, warehouse)
+        return ask(warehouse, request)
 
     def runs(self, *, limit: int = 100) -> Sequence[Record]:
         """The newest runs first."""
@@ -277,7 +268,13 @@ class LocalDesk:
         loads = read_job(job, inside=self._settings.data_dir / STAGING_DIR)
         with self._loading:
             done = [load_slot(self.warehouse, self.control, staged, job) for staged in loads]
+            if loads and not job["dry_run"]:
+                self.retain()
             return done + [log_refused(self.control, file, job) for file in job["refused"]]
+
+    def retain(self, *, now: datetime | None = None) -> Record:
+        """Lets old lines and calls go where the settings say so, and says how many went, by table."""
+        return retain(self._settings, self.control, self.warehouse, now=now)
 
 
 def _without_id(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -286,27 +283,43 @@ def _without_id(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def _opened(settings: Settings, *, read_only: bool) -> tuple[Warehouse, Control]:
     settings.data_dir.mkdir(parents=True, exist_ok=True)
-    path = store_path(settings)
-    if read_only and path.exists():
-        # The warehouse first: its lock says whether another command is at work on this directory.
-        warehouse = DuckDBWarehouse.open(path, read_only=True)
-        control = Control.open(settings.data_dir / CONTROL_FILE, read_only=True)
-        try:
-            warehouse.migrate()
-            current = mirror(settings, control, None) and approvals_mirrored(control, warehouse)
-        except Error:
-            current = False
-        if current:
-            return warehouse, control
-        warehouse.close()
-        control.close()
-    warehouse = DuckDBWarehouse.open(path)
+    if read_only:
+        found = _as_it_is(settings)
+        if found is not None:
+            return found
+    warehouse = open_warehouse(settings)
     try:
         warehouse.migrate()
         control = Control.open(settings.data_dir / CONTROL_FILE)
-        mirror(settings, control, warehouse)
-        mirror_approvals(control, warehouse)
+        if warehouse.read_only:
+            # a role that may only read shows what others mirrored
+            sync(settings, control)
+        else:
+            mirror(settings, control, warehouse)
+            mirror_approvals(control, warehouse)
     except BaseException:
         warehouse.close()
         raise
     return warehouse, control
+
+
+def _as_it_is(settings: Settings) -> tuple[Warehouse, Control] | None:
+    """Both stores opened for reading, or None where one of them has to change first."""
+    if settings.store_path is not None and not settings.store_path.exists():
+        return None
+    # The warehouse first: its lock says whether another command is at work on this directory.
+    warehouse = open_warehouse(settings, read_only=True)
+    control: Control | None = None
+    current = False
+    try:
+        control = Control.open(settings.data_dir / CONTROL_FILE, read_only=True)
+        warehouse.migrate()
+        current = in_step(settings, control, warehouse)
+        return (warehouse, control) if current else None
+    except Error:
+        return None
+    finally:
+        if not current:
+            warehouse.close()
+            if control is not None:
+                control.close()

@@ -37,7 +37,17 @@ def log_refused(control: Control, file: Mapping[str, str], job: Mapping[str, Any
 
 
 def load_slot(warehouse: Warehouse, control: Control, staged: StagedSlot, job: Mapping[str, Any]) -> Record:
-    """Stores one staged slot in its own transaction and logs the run; gives the row of the contract."""
+    """Stores one staged slot in its own transaction and logs the run; gives the row of the contract. Another process
+    that loads the same slot waits."""
+    if job["dry_run"]:
+        return _load_claimed(warehouse, control, staged, job)
+    with warehouse.claim(staged.load.slot):
+        return _load_claimed(warehouse, control, staged, job)
+
+
+def _load_claimed(
+    warehouse: Warehouse, control: Control, staged: StagedSlot, job: Mapping[str, Any]
+) -> Record:
     before = stored_slot(warehouse, staged.load.slot)
     status, note = _verdict(staged.load, before)
     note = " ".join(filter(None, (note, job.get("note"))))

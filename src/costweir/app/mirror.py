@@ -29,24 +29,27 @@ BUDGET_COLUMNS = (
 _SYNCED = {"plans", "customers", "budgets", "approved_models"}
 
 
-def mirror(settings: Settings, control: Control, warehouse: Warehouse | None) -> bool:
-    """True when nothing had to change, or after both sides were brought in step.
+def in_step(settings: Settings, control: Control, warehouse: Warehouse) -> bool:
+    """Whether neither side would have to change, and this very warehouse was told last."""
+    return (
+        control.get("settings_synced") == _wanted(settings)
+        and control.get("mirrored") == _held(control, warehouse)
+        and control.get("approvals_mirrored", _NO_APPROVALS) == _approvals_held(control, warehouse)[0]
+    )
 
-    Without a warehouse nothing is written: the answer then says whether the next writer has something to do.
-    """
-    wanted = _digest([settings.model_dump(mode="json", include=_SYNCED)])
-    if control.get("settings_synced") != wanted:
-        if warehouse is None:
-            return False
+
+def sync(settings: Settings, control: Control) -> None:
+    """Brings control in step with the configuration file."""
+    if control.get("settings_synced") != (wanted := _wanted(settings)):
         control.sync(settings)
         control.put("settings_synced", wanted)
-    entries = [entry.to_json() for entry in [*control.customers(), *control.plans(), *control.budgets()]]
-    # the columns too: a version that mirrors more has to mirror again
-    held = _digest([*entries, [*CUSTOMER_COLUMNS, *PLAN_COLUMNS, *BUDGET_COLUMNS]])
-    if control.get("mirrored") == held:
-        return True
-    if warehouse is None:
-        return False
+
+
+def mirror(settings: Settings, control: Control, warehouse: Warehouse) -> None:
+    """Brings both sides in step, where something changed or the warehouse is another one than the last time."""
+    sync(settings, control)
+    if control.get("mirrored") == _held(control, warehouse):
+        return
     warehouse.mirror(
         "customers",
         CUSTOMER_COLUMNS,
@@ -54,8 +57,7 @@ def mirror(settings: Settings, control: Control, warehouse: Warehouse | None) ->
     )
     warehouse.mirror("plans", PLAN_COLUMNS, [_plan(row) for row in control.plans()])
     warehouse.mirror("budgets", BUDGET_COLUMNS, [_budget(row) for row in control.budgets()])
-    control.put("mirrored", held)
-    return True
+    control.put("mirrored", _held(control, warehouse))
 
 
 def sync_keys(settings: Settings, control: Control) -> None:
@@ -69,17 +71,35 @@ def sync_keys(settings: Settings, control: Control) -> None:
     )
 
 
-def approvals_mirrored(control: Control, warehouse: Warehouse) -> bool:
-    """Whether the warehouse holds the approved models as they stand now, for the models that are stored now."""
-    return control.get("approvals_mirrored", _digest([])) == _digest(_approved(control, warehouse))
-
-
 def mirror_approvals(control: Control, warehouse: Warehouse) -> None:
     """Brings the approved models in step; patterns stand for the models that bills and calls name."""
-    pairs = _approved(control, warehouse)
-    if control.get("approvals_mirrored", _digest([])) != (held := _digest(pairs)):
+    held, pairs = _approvals_held(control, warehouse)
+    if control.get("approvals_mirrored", _NO_APPROVALS) != held:
         warehouse.mirror("customer_approved_models", APPROVAL_COLUMNS, pairs)
-        control.put("approvals_mirrored", held)
+        control.put("approvals_mirrored", _approvals_held(control, warehouse)[0])
+
+
+def _wanted(settings: Settings) -> str:
+    return _digest([settings.model_dump(mode="json", include=_SYNCED)])
+
+
+def _held(control: Control, warehouse: Warehouse) -> str:
+    """Stands for what is known, and for when this warehouse was told: a store that was exchanged, or that another
+    installation told something else, is told again."""
+    entries = [entry.to_json() for entry in [*control.customers(), *control.plans(), *control.budgets()]]
+    # the columns too: a version that mirrors more has to mirror again
+    known = _digest([*entries, [*CUSTOMER_COLUMNS, *PLAN_COLUMNS, *BUDGET_COLUMNS]])
+    return f"{known} {_told(warehouse, 'customers', 'plans', 'budgets')}"
+
+
+def _approvals_held(control: Control, warehouse: Warehouse) -> tuple[str, list[tuple[str, str]]]:
+    pairs = _approved(control, warehouse)
+    return f"{_digest(pairs)} {_told(warehouse, 'customer_approved_models')}", pairs
+
+
+def _told(warehouse: Warehouse, *tables: str) -> str:
+    """When the warehouse was last told about these tables."""
+    return " ".join(str(at) for name, at in warehouse.query(part("mirrors")).rows if name in tables)
 
 
 def _approved(control: Control, warehouse: Warehouse) -> list[tuple[str, str]]:
@@ -91,6 +111,10 @@ def _approved(control: Control, warehouse: Warehouse) -> list[tuple[str, str]]:
 
 def _digest(value: Sequence[Any]) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+#: No approvals, in a warehouse that was never told of any.
+_NO_APPROVALS = f"{_digest([])} "
 
 
 def _day(text: str) -> date | None:

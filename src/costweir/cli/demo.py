@@ -17,6 +17,7 @@ from costweir.cli.up import serve_until_stopped
 from costweir.errors import Conflict, DataIncomplete
 
 if TYPE_CHECKING:
+    from costweir.config import Settings
     from costweir.demo import World
 
 FOLDER = "sample-bills"
@@ -41,10 +42,10 @@ def demo(*, seed: int, out: Path | None, no_serve: bool, web_port: int | None) -
     The bills are written below --out, or into the data directory. A data directory with bills of your own is
     refused.
     """
-    data_dir = settings().data_dir
-    _refuse_own_data(data_dir)
+    chosen = settings()
+    _refuse_own_data(chosen)
     with progress() as report:
-        world = _write(out or data_dir / FOLDER, seed=seed, report=report)
+        world = _write(out or chosen.data_dir / FOLDER, seed=seed, report=report)
         rows = _load(world, report)
     stored = sum(int(str(row["rows_stored"])) for row in rows)
     failed = [row for row in rows if row["status"] == "failed"]
@@ -58,15 +59,16 @@ def demo(*, seed: int, out: Path | None, no_serve: bool, web_port: int | None) -
         serve_until_stopped({"web_port": web_port})
 
 
-def _refuse_own_data(data_dir: Path) -> None:
-    if not data_dir.exists() or not any(data_dir.glob("*.duckdb")):
+def _refuse_own_data(chosen: Settings) -> None:
+    file = chosen.store_path
+    if file is not None and not file.exists():
         return
     with open_desk() as desk:
         held = desk.status()
     if not held["empty"] and not held["sample"] and not held.get("metered"):
         raise Conflict(
-            f"{data_dir} holds bills of your own.",
-            hint="Give the sample world its own directory with --data-dir.",
+            f"{chosen.data_dir if file else 'The store'} holds bills of your own.",
+            hint="Give the sample world its own directory with --data-dir, or its own store.",
         )
 
 

@@ -134,6 +134,9 @@ def _read(
     names = {provider.api_key_env for provider in settings.providers if provider.api_key_env}
     names |= {key.key_env for key in settings.keys if key.key_env}
     names |= {name for row in (*settings.sources, *settings.channels) for name in row.secret_names}
+    names |= {row.url_env for row in settings.alerts if row.url_env}
+    if settings.store.password_env:
+        names.add(settings.store.password_env)
     if settings.oidc.client_secret_env:
         names.add(settings.oidc.client_secret_env)
     settings._origins = draft.origins  # pyright: ignore[reportPrivateUsage]

@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field, PrivateAttr, SecretStr, model_valid
 from costweir.config.alerting import Alert
 from costweir.config.channels import Channel, Routing
 from costweir.config.connections import Connection
-from costweir.config.fields import HttpUrl, LedgerUrl, Port, Section, StoreUrl
+from costweir.config.fields import EnvironmentName, HttpUrl, LedgerUrl, Port, Section, StoreUrl
 from costweir.config.oidc import Oidc, client_secret
 from costweir.config.tables import (
     ApprovedModels,
@@ -54,7 +54,23 @@ class Store(Section):
     """Where charges and calls are kept."""
 
     url: StoreUrl = "duckdb:facts.duckdb"
-    """`duckdb:` with a file, `postgresql://`, `clickhouse://`, `bigquery://`, `redshift://` or `mssql://`."""
+    """`duckdb:` with a file, or `postgresql://HOST/NAME`; `postgresql://` alone is the server of `database`."""
+    password_env: EnvironmentName | None = None
+    """Variable with the password of a database server, where `PGPASSWORD` and `~/.pgpass` do not say it."""
+    password_file: str | None = Field(default=None, min_length=1)
+    """File with that password, in place of a variable."""
+    reader_role: str | None = Field(default=None, pattern=r"^[A-Za-z_][A-Za-z0-9_$-]{0,62}$")
+    """Role of the database that may read every table, for Grafana and others; it has to be there already."""
+    charge_months: int | None = Field(default=None, ge=25, le=1200)
+    """How many whole months of bill lines are kept before the open one. Sums by day stay; empty keeps every line."""
+    call_months: int | None = Field(default=None, ge=1, le=1200)
+    """How many whole months of calls are kept before the open one. Sums by day stay; empty keeps every call."""
+
+    @model_validator(mode="after")
+    def _one_password(self) -> Self:
+        if self.password_env and self.password_file:
+            raise ValueError("the password is in password_env or in password_file, not in both")
+        return self
 
 
 class Web(Section):
@@ -196,6 +212,8 @@ class Settings(Section):
     """Where this runs, such as production."""
     log_level: LogLevel = "info"
     """`debug`, `info`, `warning`, `error` or `critical`."""
+    log_format: Literal["auto", "json", "text"] = "auto"
+    """`json` is one object per line, `text` is for people; `auto` is text on a terminal and JSON anywhere else."""
     data_dir: Path
     """Directory of the stores. A relative one is relative to the configuration file."""
     host: str = Field(default="127.0.0.1", min_length=1)
@@ -315,6 +333,15 @@ class Settings(Section):
     def oidc_secret(self) -> str:
         """The secret of the login at a provider, empty without one. Raises ConfigError for one that is not there."""
         return client_secret(self.oidc, named=self.secret, folder=self.file.parent if self.file else Path())
+
+    def store_password(self) -> str | None:
+        """The password of the database server that `store.url` names, or None where its own variables say it.
+
+        Raises ConfigError for a variable that is not set, or a file that cannot be read.
+        """
+        if self.store.password_env is None and self.store.password_file is None:
+            return None
+        return self._held("The password of the store", self.store.password_env, self.store.password_file)
 
     def provider_key(self, provider: Provider) -> str:
         """The API key of a provider, from its variable or its file; empty when it needs none.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
@@ -21,7 +21,7 @@ from costweir.queries.budgets import answer_budgets
 from costweir.queries.cache_savings import answer_cache_savings
 from costweir.queries.call_prices import answer_call_prices
 from costweir.queries.coverage import Coverage, instant_text, read_coverage
-from costweir.queries.dimensions import Dimension, Facts, find_dimension
+from costweir.queries.dimensions import METERED, Dimension, Facts, find_dimension
 from costweir.queries.health import answer_health
 from costweir.queries.margin import answer_margin
 from costweir.queries.question import Question, find_question, part
@@ -85,10 +85,11 @@ def ask(
         )
         asked = asked.narrowed()
         result = SPECIAL.get(question.id, answer_rows)(reader, asked)
-    return _answer(asked, result, calls)
+        gone = _let_go(reader, asked)
+    return _answer(asked, result, calls, gone)
 
 
-def _answer(asked: Asked, result: Result, calls: _Calls) -> Answer:
+def _answer(asked: Asked, result: Result, calls: _Calls, gone: Sequence[str]) -> Answer:
     metered = asked.selection.basis == "metered"
     coverage = asked.coverage
     excluded: tuple[Excluded, ...] = result.excluded if metered else (*result.excluded, *coverage.excluded())
@@ -112,8 +113,8 @@ def _answer(asked: Asked, result: Result, calls: _Calls) -> Answer:
         excluded=excluded,
         as_of=as_of,
         complete_to={} if metered else coverage.complete_to(),
-        complete=not excluded and (metered or not coverage.late()),
-        notes=(*result.notes, *([] if metered else coverage.notes())),
+        complete=not excluded and not gone and (metered or not coverage.late()),
+        notes=(*result.notes, *gone, *([] if metered else coverage.notes())),
         link=_link(asked.request, coverage.period),
     )
 
@@ -188,6 +189,19 @@ def _asks_calls(question: Question, request: Request, coverage: Coverage) -> boo
 def _calls(reader: Reader) -> _Calls:
     count, last = reader.query(part("calls")).rows[0]
     return _Calls(int(str(count)), last if isinstance(last, datetime) else None)
+
+
+def _let_go(reader: Reader, asked: Asked) -> list[str]:
+    """A sentence for the lines or calls that the answer would need and that were let go by age."""
+    facts, since = asked.selection.facts, asked.coverage.period.since
+    needed = {"charges"} if facts == "charges" else {"calls"} if facts in METERED else set[str]()
+    if asked.question.id == "reconcile":
+        needed.add("calls")
+    return [
+        f"{'Bill lines' if name == 'charges' else 'Calls'} before {kept_from} were let go; only sums by day are left."
+        for name, kept_from in reader.query(part("kept")).rows
+        if name in needed and isinstance(kept_from, date) and (since is None or since < kept_from)
+    ]
 
 
 def _digest(asked: Asked) -> str:

@@ -39,6 +39,12 @@ _INDEXES = (
     (1, "CREATE UNIQUE INDEX IF NOT EXISTS calls_id ON calls (call_id, usage_date)"),
     (6, "CREATE UNIQUE INDEX IF NOT EXISTS call_adjustments_step ON call_adjustments (call_id, step)"),
 )
+#: Of some tables, those that a load of so many rows (times `_LARGE_PART`) changed much, or that were never looked at.
+_GROWN = (
+    "SELECT n FROM UNNEST($names::TEXT[]) AS n JOIN pg_class AS c ON c.oid = to_regclass(n) "
+    "WHERE c.reltuples < $rows"
+)
+_LARGE_PART = 5
 _MAY_WRITE = "SELECT CASE WHEN has_table_privilege('charges', 'INSERT, DELETE') THEN 1 ELSE 0 END"
 
 
@@ -187,7 +193,7 @@ class PostgresWarehouse:
                     run(connection, restating.RESTATE, restating.parameters(load, earlier))
                     run(connection, restating.FORGET)
                 insert(connection, "loads", schema.load_row(load))
-        self._analyze("charges", touched)
+        self._analyze("charges", touched, found)
 
     def set_aside(self, load: Load, *, quarantine: Path) -> None:
         """Keeps lines of a load that is not stored, in one transaction; see the port."""
@@ -296,11 +302,13 @@ class PostgresWarehouse:
             with self._connections.transaction() as connection:
                 months.make(connection, name, absent)
 
-    def _analyze(self, name: str, touched: Sequence[Month]) -> None:
-        """New figures for the planner, after the load and for what it touched."""
+    def _analyze(self, name: str, touched: Sequence[Month], rows: int) -> None:
+        """New figures for the planner, after a load and where it was a large part of what is there; the server itself
+        sees to the rest."""
         named = [f"{name}_daily", *months.touched(name, touched, self._layout)]
         with self._connections.alone() as connection:
-            for found in named:
+            known = run(connection, _GROWN, {"names": named, "rows": rows * _LARGE_PART}).fetchall()
+            for (found,) in known:
                 run(connection, f"ANALYZE {found}")
 
 

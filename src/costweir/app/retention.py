@@ -1,0 +1,44 @@
+"""Lets old bill lines and calls go, as the settings say, at most once a day. Their sums by day stay (law L6)."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from costweir.domain.period import Month
+
+if TYPE_CHECKING:
+    from costweir.config import Settings
+    from costweir.control import Control
+    from costweir.store.aging import Facts
+    from costweir.store.warehouse import Warehouse
+
+#: The day it was last done, and for how many months, in the memory of the control database.
+_DONE = "retention"
+
+
+def retain(
+    settings: Settings, control: Control, warehouse: Warehouse, *, now: datetime | None = None
+) -> dict[str, int]:
+    """How many lines and calls went, by table; nothing when no limit is set or it was done today already.
+
+    Raises what `Warehouse.expire` raises; it is then done at the next call.
+    """
+    today = (now or datetime.now(UTC)).date()
+    charges, calls = settings.store.charge_months, settings.store.call_months
+    mark = f"{today} {charges} {calls}"
+    if not (charges or calls) or control.get(_DONE) == mark:
+        return {}
+    gone: dict[str, int] = {}
+    limits: tuple[tuple[Facts, int | None], ...] = (("charges", charges), ("calls", calls))
+    for facts, months in limits:
+        if months:
+            gone[facts] = warehouse.expire(facts, before=_back(Month.of(today), months).first)
+    control.put(_DONE, mark)
+    return {facts: count for facts, count in gone.items() if count}
+
+
+def _back(month: Month, count: int) -> Month:
+    """The month `count` months before."""
+    years, number = divmod(month.year * 12 + month.number - 1 - count, 12)
+    return Month(years, number + 1)
