@@ -29,6 +29,7 @@ from costweir.web.pages import (
     explore,
     health,
     importer,
+    incidents,
     models,
     overview,
     palette,
@@ -86,6 +87,7 @@ def create_app(
         *entry.routes(kit),
         *importer.routes(kit),
         *weir_pages(kit),
+        *incidents.routes(kit),
         *palette.routes(kit),
     ]
     return Starlette(

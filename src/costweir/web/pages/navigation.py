@@ -72,6 +72,11 @@ SECTIONS = (
     )),
 )  # fmt: skip
 
+#: What the top bar leads to, from every page.
+TOP = (Section("incidents", "Incidents", (
+    Place("incidents", "Incidents", "/incidents", "n", "alerts wrong acknowledge snooze"),
+)),)  # fmt: skip
+
 ACTIONS = (
     Action("Add a customer", "/settings/customers/edit"),
     Action("Add a plan", "/settings/plans/edit"),
@@ -83,8 +88,8 @@ ACTIONS = (
 
 
 def places() -> tuple[tuple[Section, Place], ...]:
-    """Every page with its section, in the order of the side bar."""
-    return tuple((section, place) for section in SECTIONS for place in section.places)
+    """Every page with its section, in the order of the side bar and then of the top bar."""
+    return tuple((section, place) for section in (*SECTIONS, *TOP) for place in section.places)
 
 
 def letters() -> dict[str, str]:

@@ -160,7 +160,7 @@ class Kit:
             frame=frame, now=now, theme=theme if theme in ("light", "dark") else "", fmt=fmt,
             asset=self.assets.url, visitor=caller_of(request).name, token=self.forms.token,
             keys_off=request.cookies.get("keys") == "off",
-            may_edit=self.may_edit(request),
+            may_edit=self.may_edit(request), open_incidents=self._open_incidents(),
             **{"problems": (), **self._sources(now, context), **context},
         )  # fmt: skip
         etag = f'"{hashlib.sha256(html.encode()).hexdigest()[:20]}"'
@@ -172,6 +172,15 @@ class Kit:
     def may_edit(self, request: Request) -> bool:
         """Whether whoever asks may change customers, plans, views and annotations here."""
         return self.kept is not None and may_change(request, "finance")
+
+    def _open_incidents(self) -> int:
+        """How many incidents are not over; none where that cannot be read: the frame of a page does not fail."""
+        if self.kept is None:
+            return 0
+        try:
+            return sum(self.kept.control.incidents.counts().open.values())
+        except Error:
+            return 0
 
     def _sources(self, now: Now, context: Mapping[str, object]) -> Mapping[str, object]:
         if "sources" in context:
