@@ -80,6 +80,8 @@ class Model(Section):
     """Largest number of tokens in one request, input and output together."""
     max_output_tokens: int | None = Field(default=None, gt=0)
     """Largest number of output tokens."""
+    image_tokens: int | None = Field(default=None, gt=0)
+    """Most tokens that one image costs; empty means what is known of the model, else its whole context."""
     cap_includes_reasoning: bool = True
     """Whether the provider counts the tokens a model thinks with against the output cap."""
     degrade_to: tuple[Identifier, ...] = ()

@@ -250,6 +250,10 @@ def test_an_image_is_bounded_by_its_tiles_or_by_the_context() -> None:
     assert plan(shape, terms("gpt-6-sol"), on=DAY).fixed >= 1_050_000 * 2_000
     assert plan(shape, terms("big", context_tokens=1_000), on=DAY).fixed == 1_000 * 3_750
     assert "context window" in plan(shape, terms("big"), on=DAY).why
+    own = plan(shape, terms("big", context_tokens=128_000, image_tokens=1_000), on=DAY)
+    assert 1_000 * 3_750 < own.fixed < (2_000 + len(shape.raw)) * 3_750, (
+        "the operator knows what an image costs"
+    )
 
 
 def test_what_is_longer_than_the_context_is_bounded_by_it() -> None:

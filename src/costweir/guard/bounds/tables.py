@@ -18,6 +18,8 @@ _ROOT = files("costweir.guard.bounds") / "data"
 
 
 _DETAILS: Mapping[str, Media] = {"low": "image_low", "high": "image_high", "other": "image"}
+#: An image at any detail.
+IMAGES = tuple(_DETAILS.values())
 
 
 @dataclass(frozen=True, slots=True)

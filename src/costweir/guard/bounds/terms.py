@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from costweir.domain.usage import Usage
 from costweir.guard.bounds.pricing import Cost, Tariff
 from costweir.guard.bounds.shape import Media
-from costweir.guard.bounds.tables import first, known
+from costweir.guard.bounds.tables import IMAGES, first, known
 from costweir.prices.table import short_name
 
 if TYPE_CHECKING:
@@ -77,7 +77,9 @@ def compile_terms(
         max_output=model.max_output_tokens or known().output_of(bare),
         caps=caps,
         tariff=tariff,
-        images=known().images_of(bare),
+        images=known().images_of(bare)
+        if model.image_tokens is None
+        else dict.fromkeys(IMAGES, model.image_tokens),
         rewrites=rewrites,
         preamble=known().preamble if rewrites else 0,
         problem=str((first(known().searches, bare) or {}).get("why", "")),
