@@ -132,10 +132,9 @@ def _content(message: Message) -> dict[str, object]:
     title = _cut(escaped(message.title), _LONGEST_TITLE)
     text = replace(message, link="", page="").body
     facts = " · ".join(_facts(message))
-    blocks: list[dict[str, object]] = [
-        _section(f"{_mark(message)} *{title.replace('*', '')}*"),
-        _section(_cut(escaped(text), _LONGEST)),
-    ]
+    blocks = [_section(f"{_mark(message)} *{title.replace('*', '')}*")]
+    if text.strip():
+        blocks.append(_section(_cut(escaped(text), _LONGEST)))
     if facts:
         blocks.append({"type": "context", "elements": [{"type": "mrkdwn", "text": _cut(facts, _LONGEST)}]})
     return {"text": _plain(message), "blocks": blocks}
