@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -340,5 +341,33 @@ def test_the_event_that_counts_a_stream_says_what_it_cost(tmp_path: Path, path: 
             told = [event for event in events if "costweir" in event]
             assert [event["costweir"] for event in told] == [{"cost_usd": usd(made.mock.bill.total)}]
             assert told[0]["usage"]
+
+    asyncio.run(run())
+
+
+def test_texts_are_counted_when_their_bytes_do_not_fit(tmp_path: Path) -> None:
+    text = "The quick brown fox jumps over the lazy dog. " * 200
+
+    async def run() -> None:
+        # 9,000 bytes at 3.75 USD a million are 0.034 USD; the 2,000 tokens that they are cost a fifth.
+        async with rig(tmp_path, Wanted([budget("0.02")], degrade=False)) as made:
+            heard = await made.post(CHAT, chat(text, max_tokens=300))
+            assert heard.status == 402
+            models = made.serving.door.roster.models
+            known = replace(models["big"].terms, tokenizer="o200k_base", rewrites=False, preamble=0)
+            models["big"] = replace(models["big"], terms=known)
+            heard = await made.post(CHAT, chat(text, max_tokens=300))
+            assert heard.status == 200
+            (row,) = await made.attempts()
+            assert row.debt == 0
+            assert row.charged <= row.held <= 20_000_000
+            # What fits even less is refused, and told once.
+            heard = await made.post(CHAT, chat(text * 20, max_tokens=300))
+            assert heard.status == 402
+            kept = made.ledger._journal.refusals  # pyright: ignore
+            assert [entry.refusal.request_id for entry in kept].count(
+                told(heard)["costweir"]["request_id"]
+            ) == 1
+            assert sum(event.kind == "blocked" for event in await made.ledger.events(0)) == 1
 
     asyncio.run(run())

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,7 @@ from costweir.gateway.relay import Manner, Relay
 from costweir.gateway.roster import Served
 from costweir.gateway.routes import Form
 from costweir.gateway.splice import join
+from costweir.gateway.tightening import tighter
 from costweir.gateway.turned import Turned
 from costweir.gateway.upstream.faults import AddressRefused, UpstreamFault
 from costweir.gateway.upstream.reply import Reply
@@ -190,7 +191,24 @@ class Serving:
     async def _hold(self, call: Call, models: list[Served], bounds: list[Bound]) -> Hold | None:
         """Room for one attempt; None after the refusal was written."""
         candidates = (bounds[0].candidate(), *[bound.candidate() for bound in bounds[1:]])
-        ask = Ask(call.id, call.subject, candidates, call.identity.no_degrade, waits=True)
+        again = models[0].terms.tokenizer != ""
+        ask = Ask(call.id, call.subject, candidates, call.identity.no_degrade, waits=True, again=again)
+        answer = await self._asked(call, ask)
+        if again and isinstance(answer, Refusal) and answer.code == "budget_exceeded":
+            bounds[:] = await tighter(call.shape, models, bounds, answer)
+            candidates = tuple(bound.candidate() for bound in bounds)
+            answer = await self._asked(call, replace(ask, candidates=candidates, again=False))
+        if isinstance(answer, Refusal):
+            status, head, body = apis.refusal_reply(
+                call.exchange.route.form, answer, self.witness.why(call.id)
+            )
+            call.exchange.reply(status, head, body)
+            self.witness.refused(answer, call)
+            return None
+        return answer
+
+    async def _asked(self, call: Call, ask: Ask) -> Hold | Refusal:
+        """What the ledger says, after a moment in the queue where that helps."""
         if self.queue.waiting:
             answer = await self.queue.reserve(self.ledger, ask, call.exchange)
         else:
@@ -199,13 +217,6 @@ class Serving:
             self.witness.metrics.reserve.add(int((perf_counter() - began) * 1_000_000))
             if isinstance(answer, Refusal) and answer.code == "rate_limited":
                 answer = await self.queue.wait(self.ledger, ask, call.exchange, refusal=answer)
-        if isinstance(answer, Refusal):
-            status, head, body = apis.refusal_reply(
-                call.exchange.route.form, answer, self.witness.why(call.id)
-            )
-            call.exchange.reply(status, head, body)
-            self.witness.refused(answer, call)
-            return None
         return answer
 
     async def _forward(self, call: Call, attempt: Attempt) -> Failed | None:

@@ -104,6 +104,8 @@ class Ask:
     no_degrade: bool = False
     waits: bool = False
     """True when whoever asks waits and asks again where a pace refuses, so that such a refusal is not kept yet."""
+    again: bool = False
+    """True when whoever asks may ask again with less where a budget refuses, so that such a refusal is not kept yet."""
 
 
 # As above: frozen by agreement only.

@@ -77,6 +77,8 @@ class Refuser:
             meter.settled + meter.debt, meter.held, option.whole, None if ends is None else instant(ends),
             window_id=meter.window.id, holders=self._holders(meter, now),
         )  # fmt: skip
+        if ask.again:
+            return refusal
         if not meter.blocked:
             meter.blocked = 1
             detail = {
@@ -133,6 +135,8 @@ class Refuser:
         return refusal if ask.waits else self._told(ask, refusal, now)
 
     def _told(self, ask: Ask, refusal: Refusal, now: int) -> Refusal:
+        if ask.again and refusal.code == "budget_exceeded":
+            return refusal
         self._journal.refused(ask, refusal, now)
         return refusal
 

@@ -17,8 +17,10 @@ import sentencepiece
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from costweir.guard.bounds import read
+from costweir.config.tables import Model, Provider
+from costweir.guard.bounds import compile_terms, counted, read
 from costweir.guard.bounds.growth import growth_of
+from costweir.prices.book import Book
 
 ENCODINGS = ("o200k_base", "cl100k_base", "voyage3_base")
 #: Where tokenizers are worst: rare scripts, joined emoji, compatibility letters, hex, JSON, marks without a base.
@@ -139,3 +141,39 @@ def test_tools_rendered_with_every_value_on_its_own_line_stay_within_the_bound(t
     raw = json.dumps({"model": "m", "messages": [], "tools": tools}).encode()
 
     assert bpe("o200k_base")(rendered) + 12 <= read("openai.chat", raw).text
+
+
+@given(contents=st.lists(texts, min_size=1, max_size=4), name=st.sampled_from(("o200k_base", "cl100k_base")))
+@settings(max_examples=60, deadline=None)
+def test_counted_texts_are_never_below_what_the_provider_counts_nor_above_their_bytes(
+    contents: list[str], name: str
+) -> None:
+    messages = [{"role": "user", "content": content} for content in contents]
+    shape = read("openai.chat", json.dumps({"model": "m", "messages": messages}).encode())
+    exact = counted(shape, name)
+    # As the provider's own notebook counts a chat: three or four tokens a message and three for the answer.
+    theirs = sum(bpe(name)(content) + bpe(name)("user") + 4 for content in contents) + 3
+
+    assert theirs <= exact.text <= shape.text
+
+
+def test_what_is_no_single_text_keeps_its_bytes() -> None:
+    parts = [{"type": "text", "text": "a b c " * 50}, {"type": "text", "text": "d e f " * 50}]
+    tools = [{"type": "function", "function": {"name": "f", "description": "g h i " * 50}}]
+    body = {"model": "m", "messages": [{"role": "user", "content": parts}], "tools": tools}
+    shape = read("openai.chat", json.dumps(body).encode())
+
+    assert counted(shape, "o200k_base") == shape
+
+
+def test_a_tokenizer_is_taken_only_where_it_is_known() -> None:
+    def name_of(model: str, **provider: Any) -> str:
+        found = Provider.model_validate({"id": "p", "kind": "openai", **provider})
+        return compile_terms(Model(id=model, provider="p"), found, Book.load()).tokenizer
+
+    assert name_of("gpt-4o-mini") == name_of("o3") == "o200k_base"
+    assert name_of("gpt-4") == "cl100k_base"
+    assert name_of("gpt-6-sol") == name_of("claude-sonnet-4-5") == ""
+    assert name_of("gpt-4o", base_url="https://llm.example.com/v1") == "", (
+        "whatever runs there under that name"
+    )

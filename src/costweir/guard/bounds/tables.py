@@ -71,6 +71,7 @@ class Known:
     images: tuple[Pattern, ...]
     hosts: tuple[Pattern, ...]
     searches: tuple[Pattern, ...]
+    tokenizers: tuple[Pattern, ...]
 
     def output_of(self, model: str) -> int:
         """The most tokens that a model may write; 0 for one that is not listed."""
@@ -81,6 +82,11 @@ class Known:
         """The most tokens of one image at each detail; what is not there is bounded by the context only."""
         found = first(self.images, model) or {}
         return {kind: int(found[name]) for name, kind in _DETAILS.items() if name in found}
+
+    def tokenizer_of(self, model: str) -> str:
+        """The name of its tokenizer; empty where that is not known."""
+        found = first(self.tokenizers, model)
+        return "" if found is None else str(found["name"])
 
 
 def first(rows: tuple[Pattern, ...], text: str) -> Mapping[str, Any] | None:
@@ -114,7 +120,7 @@ def known() -> Known:
     return Known(
         int(raw["fallback_output"]["tokens"]),
         int(raw["preamble"]["tokens"]),
-        *(_patterns(raw, name) for name in ("outputs", "images", "hosts", "searches")),
+        *(_patterns(raw, name) for name in ("outputs", "images", "hosts", "searches", "tokenizers")),
     )
 
 

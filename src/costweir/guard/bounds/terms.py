@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from costweir.domain.usage import Usage
+from costweir.guard.bounds.exact import is_there
 from costweir.guard.bounds.pricing import Cost, Tariff
 from costweir.guard.bounds.shape import Media
 from costweir.guard.bounds.tables import IMAGES, first, known
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 #: The lists of prices that a kind of provider bills by.
 _PRICES = {"openai": "openai", "azure": "azure", "anthropic": "anthropic", "gemini": "google", "vertex": "google",
            "bedrock": "aws", "mock": ""}  # fmt: skip
-_FREE_WRITES = frozenset({"openai", "azure"})
+#: Kinds of provider whose models are OpenAI's own, unless another host says otherwise.
+_OPENAI = frozenset({"openai", "azure"})
 _BOTH_CAPS = ("max_completion_tokens", "max_tokens")
 
 
@@ -47,6 +49,8 @@ class ModelTerms:
     preamble: int = 0
     problem: str = ""
     """Why no request to this model has a bound."""
+    tokenizer: str = ""
+    """The tokenizer that its texts can be counted with here; empty for none."""
     cap_includes_reasoning: bool = True
     units: dict[tuple[object, ...], object] = field(
         default_factory=dict[tuple[object, ...], object], compare=False, repr=False
@@ -84,6 +88,9 @@ def compile_terms(
         preamble=known().preamble if rewrites else 0,
         problem=str((first(known().searches, bare) or {}).get("why", "")),
         cap_includes_reasoning=model.cap_includes_reasoning,
+        tokenizer=known().tokenizer_of(bare)
+        if provider.kind in _OPENAI and not rewrites and is_there()
+        else "",
     )
 
 
@@ -94,7 +101,7 @@ def _tariff(name: str, provider: Provider, row: Mapping[str, Any], book: Book) -
     # OpenAI's address decides alone; elsewhere a call or a default of the account may choose.
     routings = frozenset({routing}) if code == "openai" else None
     # OpenAI writes to its cache without asking, and before gpt-5.6 without a price.
-    free = provider.kind in _FREE_WRITES
+    free = provider.kind in _OPENAI
     return Tariff(book, name, code, thresholds, timed, routing, routings, writes_are_input=free)
 
 
