@@ -1,8 +1,8 @@
-"""Makes `receivers` importable for these tests."""
+"""Makes `receivers`, and the bills of the contract suite, importable for these tests."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "contract")]

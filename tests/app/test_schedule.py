@@ -104,7 +104,8 @@ def configured(tmp_path: Path, url: str) -> Path:
     folder.mkdir()
     (folder / "costweir.toml").write_text(
         f'[[sources]]\nid = "claude"\nkind = "anthropic"\nbase_url = "{url}"\n'
-        f'[[channels]]\nid = "ops"\nkind = "webhook"\nurl_env = "HOOK"\nsecret_env = "SIGN"\n',
+        f'[[channels]]\nid = "ops"\nkind = "webhook"\nurl_env = "HOOK"\nsecret_env = "SIGN"\n'
+        "[routing]\nquiet_minutes = 0\n",
         encoding="utf-8",
     )
     return folder

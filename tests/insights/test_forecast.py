@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from costweir.domain.period import Month
-from costweir.insights.forecast import Forecast, NotYet, forecast
+from costweir.insights.forecast import Forecast, NotYet, forecast, outlook
 
 NOVEMBER = Month(2026, 11)
 
@@ -82,3 +82,19 @@ def test_the_range_contains_the_expectation_and_starts_at_what_is_spent(amounts:
     cent = Decimal("0.01")
     assert spent - cent <= answer.low <= answer.expected <= answer.high
     assert all(step.low <= step.expected <= step.high for step in answer.cone)
+
+
+def test_the_outlook_is_the_forecast_without_its_range() -> None:
+    daily = {date(2026, 9, 1) + timedelta(days=number): Decimal(10 + number % 7) for number in range(75)}
+    until = date(2026, 11, 15)
+    told = outlook(daily, complete_until=until, month=Month(2026, 11))
+    whole = forecast(daily, complete_until=until, month=Month(2026, 11))
+    assert isinstance(whole, Forecast)
+    assert told == (whole.expected, 75)
+
+
+def test_an_outlook_of_a_few_days_spreads_their_mean() -> None:
+    daily = {date(2026, 11, day): Decimal(3) for day in (2, 3, 4)}
+    assert outlook(daily, complete_until=date(2026, 11, 5), month=Month(2026, 11)) == (Decimal("87.00"), 3)
+    assert outlook({}, complete_until=date(2026, 11, 5), month=Month(2026, 11)) is None
+    assert outlook(daily, complete_until=date(2026, 11, 2), month=Month(2026, 11)) is None

@@ -4,7 +4,7 @@ it ends."""
 from __future__ import annotations
 
 from costweir.alerts.delivery import deliver_due, send_test
-from costweir.alerts.rules import Watched
+from costweir.alerts.rules_tables import Watched
 from costweir.alerts.watch import watch
 
 __all__ = ["Watched", "deliver_due", "send_test", "watch"]

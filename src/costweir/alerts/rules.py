@@ -1,98 +1,104 @@
-"""What counts as wrong: a source that is late, a pull that failed, and more lines in quarantine than before. Pure
-functions of what is known; they read and send nothing."""
+"""Which rows of a table are a matter that people are told of. Pure functions of rows: they read, send and remember
+nothing, and what is missing fires nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections.abc import Sequence
+from datetime import date, timedelta
+from decimal import Decimal
 
+from costweir.alerts.rules_data import Rule, Test, plain
+from costweir.alerts.rules_text import Row, address, decimal, fill, shown
 from costweir.control.incidents import Condition
-from costweir.control.pulls import PullState
-from costweir.queries.coverage import Coverage
-
-#: A connection that was not pulled for this many of its intervals is late, but never sooner than a day.
-_MISSED = 3
-_LEAST = timedelta(days=1)
+from costweir.domain.answer import Cell
 
 
-@dataclass(frozen=True, slots=True)
-class Watched:
-    """An enabled connection: how often it is to be pulled, and how its pulls went."""
+def matters(rule: Rule, rows: Sequence[Row], *, today: date) -> list[Condition]:
+    """The rows for which the rule holds, as conditions in their order.
 
-    state: PullState
-    every: timedelta
-
-    @property
-    def id(self) -> str:
-        """The connection's name."""
-        return self.state.id
-
-
-def failed_pulls(watched: Sequence[Watched]) -> list[Condition]:
-    """Connections whose last pull failed."""
-    return [
-        Condition(
-            f"run_failed:{item.id}",
-            "run_failed",
-            item.id,
-            f"The pull of {item.id} failed: {item.state.note}",
-            item.state.hint or f"costweir pull {item.id} tries it now.",
-        )
-        for item in watched
-        if item.state.status == "failed"
-    ]
-
-
-def missing_pulls(watched: Sequence[Watched], now: datetime) -> list[Condition]:
-    """Connections that nobody pulled for too long. One whose pull failed says so by itself."""
-    found: list[Condition] = []
-    for item in watched:
-        since = item.state.last_success or item.state.first_seen
-        if item.state.status == "failed" or not since:
-            continue
-        if now - datetime.fromisoformat(since) > max(item.every * _MISSED, _LEAST):
-            what = f"was last pulled at {since}" if item.state.last_success else "was never pulled"
-            text = f"{item.id} {what}; it is to be pulled every {_hours(item.every)}."
-            hint = f"Check that `costweir up` runs, or pull it with costweir pull {item.id}."
-            found.append(Condition(f"source_late:{item.id}", "source_late", item.id, text, hint))
+    What is beyond the most that a rule tells of is one condition more, so that nothing is left out and nobody gets a
+    thousand messages.
+    """
+    held = [row for row in rows if holds(rule, row)]
+    days = rule.watch.days if rule.watch else 1
+    context: Row = {"today": today.isoformat(), "since": (today - timedelta(days=days - 1)).isoformat()}
+    found = [condition_of(rule, {**context, **row}) for row in held[: rule.most]]
+    beyond = len(held) - rule.most
+    if beyond > 0:
+        text = f"{rule.title}: {beyond} more than the {rule.most} that are told one by one."
+        found.append(
+            Condition(
+                f"{rule.name}:{rule.id}:more", rule.name, f"{beyond} more", text, fill(rule.hint, context),
+                severity=rule.severity, team=rule.team,
+            )
+        )  # fmt: skip
     return found
 
 
-def late_data(coverage: Coverage) -> list[Condition]:
-    """Readers whose data ends earlier than their usual lag explains."""
-    hint = "Check the export at the provider; costweir ask data_health shows each account."
-    return [
-        Condition(f"late_data:{source}", "source_late", source, sentence, hint)
-        for source, sentence in sorted(coverage.late().items())
-    ]
+def holds(rule: Rule, row: Row) -> bool:
+    """Whether every test passes, and there is enough of it to matter."""
+    if not all(passes(test, row.get(test.field)) for test in rule.when):
+        return False
+    if rule.floor is not None and not _reaches(row.get(rule.floor.field), rule.floor.usd):
+        return False
+    return rule.least is None or _reaches(row.get(rule.least.field), Decimal(rule.least.count))
 
 
-def quarantine_counts(coverage: Coverage) -> dict[str, int]:
-    """Lines in quarantine by reader, sample data left out."""
-    counts: dict[str, int] = {}
-    for load in coverage.loads:
-        if not load.sample:
-            counts[load.source] = counts.get(load.source, 0) + load.rows_quarantined
-    return counts
+def passes(test: Test, value: Cell) -> bool:
+    """Whether a value passes a test. A missing value passes none, nor does a text where a number is compared."""
+    if value is None:
+        return False
+    if test.equal is not None:
+        return value == test.equal
+    if test.other is not None:
+        return value != test.other
+    number = decimal(value)
+    if number is None:
+        return False
+    if test.above is not None:
+        return number > test.above
+    if test.at_least is not None:
+        return number >= test.at_least
+    return test.below is not None and number < test.below
 
 
-def grown_quarantine(counts: Mapping[str, int], known: Mapping[str, int]) -> list[Condition]:
-    """Readers that have more lines in quarantine than what was known when all was well."""
-    hint = "costweir quarantine shows the lines with the reasons."
-    return [
-        Condition(
-            f"quarantine_grew:{source}",
-            "quarantine_grew",
-            source,
-            f"{source} has {count} lines in quarantine, {count - known.get(source, 0)} more than before.",
-            hint,
-        )
-        for source, count in sorted(counts.items())
-        if count > known.get(source, 0)
-    ]
+def condition_of(rule: Rule, row: Row) -> Condition:
+    """What is told about a row."""
+    first = rule.when[0] if rule.when else None
+    measured = rule.measured or (first.field if first else "")
+    value = row.get(measured)
+    threshold = first.threshold if first else None
+    limit = (
+        _measure(rule.limit, row.get(rule.limit))
+        if rule.limit
+        else _measure(measured, plain(threshold or ""))
+    )
+    words = isinstance(value, bool) or decimal(value) is None
+    return Condition(
+        key=":".join([rule.name, *(shown(row.get(name)) for name in rule.key)]),
+        event=rule.name,
+        subject=fill(rule.subject, row).strip() or rule.title,
+        text=fill(rule.text, row),
+        hint=fill(rule.hint, row),
+        severity=rule.milder if rule.milder and row.get("one") is True else rule.severity,
+        team=rule.team,
+        link=address(rule.link, row),
+        period=fill(rule.period, row),
+        value="" if words else _measure(measured, value),
+        limit="" if words else limit,
+    )
 
 
-def _hours(every: timedelta) -> str:
-    minutes = int(every.total_seconds()) // 60
-    return f"{minutes // 60} hours" if minutes % 60 == 0 and minutes >= 120 else f"{minutes} minutes"
+def _reaches(value: Cell, least: Decimal) -> bool:
+    number = decimal(value)
+    return number is not None and number >= least
+
+
+def _measure(field: str, value: Cell) -> str:
+    """A value with its unit, which the name of its field says."""
+    if value is None or value == "":
+        return ""
+    if field.endswith("_share"):
+        return shown(value, "percent")
+    money = field.endswith(("_usd", "_cost")) or field == "cost" or field.startswith("cost_")
+    return shown(value, "usd" if money else "tenth")

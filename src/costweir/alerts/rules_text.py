@@ -11,9 +11,10 @@ from costweir.domain.answer import Cell
 
 Row = Mapping[str, Cell]
 
-#: `{field}`, or `{field:usd}` and `{field:percent}`.
+#: `{field}`, or `{field:usd}`, `{field:percent}` and `{field:tenth}`.
 _FIELD = re.compile(r"\{(\w+)(?::(\w+))?\}")
 _CENT = Decimal("0.01")
+_TENTH = Decimal("0.1")
 _SMALL = Decimal("0.0001")
 
 
@@ -33,15 +34,25 @@ def address(template: str, row: Row) -> str:
 
 
 def shown(value: Cell, form: str = "") -> str:
-    """A value in words: `usd` as dollars, `percent` of a share, anything else as it is."""
+    """A value in words: `usd` as dollars, `percent` of a share, `tenth` with one digit, anything else as it is."""
     if value is None:
         return "?"
     amount = decimal(value)
     if form == "usd" and amount is not None:
-        return f"{amount.quantize(_CENT if abs(amount) >= 1 or not amount else _SMALL, ROUND_HALF_UP):,f} USD"
+        return f"{_dollars(amount)} USD"
     if form == "percent" and amount is not None:
-        return f"{(amount * 100).quantize(Decimal('0.1'), ROUND_HALF_UP):f} %".replace(".0 %", " %")
+        return f"{(amount * 100).quantize(_TENTH, ROUND_HALF_UP):f}".removesuffix(".0") + " %"
+    if form == "tenth" and amount is not None:
+        return f"{amount.quantize(_TENTH, ROUND_HALF_UP):f}".removesuffix(".0")
     return _text(value)
+
+
+def _dollars(amount: Decimal) -> str:
+    """Cents from a dollar on, and below it as many digits as tell it from zero."""
+    if abs(amount) >= 1 or not amount:
+        return f"{amount.quantize(_CENT, ROUND_HALF_UP):,f}"
+    whole, _, part = f"{amount.quantize(_SMALL, ROUND_HALF_UP):f}".partition(".")
+    return f"{whole}.{part.rstrip('0'):0<2}"
 
 
 def decimal(value: Cell) -> Decimal | None:

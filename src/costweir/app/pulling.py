@@ -4,6 +4,7 @@ server both end here; the schedule runs this module in a process of its own, whi
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import sys
@@ -19,7 +20,7 @@ from costweir.alerts import Watched, deliver_due, watch
 from costweir.app.connections import find_connection, open_source
 from costweir.app.desk import CONTROL_FILE, open_desk
 from costweir.app.runner import Order, Runner
-from costweir.app.weir.alarms import budget_conditions
+from costweir.app.weir.alarms import guard_tables
 from costweir.config import load
 from costweir.control import Control
 from costweir.control.pulls import pull_state
@@ -31,7 +32,9 @@ if TYPE_CHECKING:
     from costweir.app.remote import RemoteDesk
     from costweir.config import Settings
     from costweir.config.connections import Connection
+    from costweir.control.incidents import Incident
 
+_LOG = logging.getLogger("costweir.alerts")
 Record = Mapping[str, object]
 
 
@@ -63,9 +66,23 @@ def look(desk: LocalDesk, settings: Settings, now: datetime | None = None) -> in
     watched = [
         Watched(pull_state(desk.control, row.id), row.interval) for row in settings.sources if row.enabled
     ]
-    also = budget_conditions(desk.control, settings)
-    watch(desk.control, desk.warehouse, watched, settings=settings, now=now, also=also)
+    told = guard_tables(desk.control, settings)
+    opened, closed = watch(desk.control, desk.warehouse, watched, settings=settings, now=now, told=told)
+    for change, found in (("opened", opened), ("resolved", closed)):
+        for incident in found:
+            _note(change, incident)
     return deliver_due(desk.control, settings, now)
+
+
+def _note(change: str, incident: Incident) -> None:
+    """The line of the log about an incident that began or ended."""
+    told = {
+        "incident_id": incident.id, "state": change, "kind": incident.event, "subject": incident.subject,
+        "incident_severity": incident.severity, "team": incident.team, "period": incident.period,
+    }  # fmt: skip
+    level = logging.WARNING if change == "opened" and incident.severity != "info" else logging.INFO
+    extra = {"event_type": "incident", "fields": told}
+    _LOG.log(level, "incident %s: %s", change, incident.text, extra=extra)
 
 
 def _main() -> int:

@@ -1,5 +1,5 @@
 """The schedule inside `costweir up`: a thread that pulls each source when it is due, one after the other and each in a
-process of its own, and looks at the data for alerts.
+process of its own. What looks for alerts runs beside it, and is woken after each pull.
 
 It never runs on the server's event loop. When the server stops, the process that pulls is ended with it; what was
 not loaded is pulled again later (law L2).
@@ -22,7 +22,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from costweir.app.pulling import look
+from costweir.alerts import rulebook
+from costweir.app.lookout import Lookout
 from costweir.app.runner import is_pulled_now
 from costweir.config import load
 from costweir.control import Outcome
@@ -82,6 +83,8 @@ class Schedule:
         self, desk: LocalDesk, settings: Settings, *, pace: Pace | None = None,
         clock: Callable[[], datetime] | None = None,
     ) -> None:  # fmt: skip
+        """Raises ConfigError for `[[alerts]]` that fit no rule."""
+        rulebook.load(settings)
         self._desk = desk
         self._settings = settings
         self._pace = pace or Pace()
@@ -90,33 +93,32 @@ class Schedule:
         self._stamp = self._stamped()
         self._stopping = threading.Event()
         self._not_before: dict[str, datetime] = {}
+        self._lookout = Lookout(desk, settings, every_seconds=self._pace.watch_seconds, clock=self._clock)
         self._thread = threading.Thread(target=self._run, name="costweir-schedule", daemon=True)
 
     def start(self) -> None:
         """Begins. The first look follows at once."""
         self._thread.start()
+        self._lookout.start()
 
     def halt(self) -> None:
         """Says that it is to end, and returns at once."""
         self._stopping.set()
+        self._lookout.halt()
 
     def stop(self) -> None:
         """Ends it, and the process that pulls; waits a few seconds for both."""
         self.halt()
         if self._thread.is_alive():
             self._thread.join(_GRACE_SECONDS + 2)
+        self._lookout.stop()
 
     def _run(self) -> None:
-        looked = -self._pace.watch_seconds
         while not self._stopping.is_set():
             try:
                 self._read_again()
-                pulled = self._pull_due()
-                if not self._stopping.is_set() and (
-                    pulled or time.monotonic() - looked >= self._pace.watch_seconds
-                ):
-                    looked = time.monotonic()
-                    look(self._desk, self._settings, self._clock())
+                if self._pull_due():
+                    self._lookout.wake()
             except (Error, OSError) as error:
                 # A store that is held for a moment, or a full disk: the next turn may do better.
                 _LOG.warning("schedule: %s", error)
@@ -170,7 +172,9 @@ class Schedule:
         if child.returncode:
             lines = said.strip().splitlines()
             sentence = lines[-1] if lines else f"exit status {child.returncode}"
-            _LOG.warning("schedule: the pull of %s failed: %s", row.id, sentence)
+            told = {"connection": row.id, "source": row.kind, "status": "failed"}
+            extra = {"event_type": "run", "fields": told}
+            _LOG.warning("schedule: the pull of %s failed: %s", row.id, sentence, extra=extra)
         self._close_broken(row)
 
     def _attend(self, child: subprocess.Popen[str]) -> str:
@@ -209,7 +213,9 @@ class Schedule:
         if stamp in (0, self._stamp):
             return
         self._stamp = stamp
-        self._settings = load(path=self._file, overrides={"data_dir": str(self._settings.data_dir)})
+        settings = load(path=self._file, overrides={"data_dir": str(self._settings.data_dir)})
+        rulebook.load(settings)
+        self._settings = self._lookout.settings = settings
 
 
 def _end(child: subprocess.Popen[str]) -> str:

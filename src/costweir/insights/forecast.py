@@ -106,6 +106,28 @@ def forecast(daily: Mapping[date, Decimal], *, complete_until: date, month: Mont
     return Forecast(month, cone[-1].expected, cone[-1].low, cone[-1].high, tuple(cone), misses)
 
 
+def outlook(
+    daily: Mapping[date, Decimal], *, complete_until: date, month: Month
+) -> tuple[Decimal, int] | None:
+    """The end of the month by the method of `forecast` without its range, and the days of history it rests on; with
+    few days every weekday counts as its mean of what is known. None without a complete day. Much cheaper than a
+    forecast, so that a thousand budgets can be looked at."""
+    known = {day: amount for day, amount in daily.items() if day < complete_until}
+    if not known:
+        return None
+    first = min(known)
+    total = _sum(known, month.first, min(complete_until, month.following.first))
+    means = _weekday_means(known, first, complete_until)
+    seen = {
+        day.weekday() for day in _days(max(first, complete_until - timedelta(days=LOOK_BACK)), complete_until)
+    }
+    spread = sum(means, _ZERO) / len(seen)
+    for day in _days(max(complete_until, month.first), month.following.first):
+        mean = means[day.weekday()] if day.weekday() in seen else spread
+        total = EXACT.add(total, max(mean, daily.get(day, _ZERO)))
+    return _cents(total), (complete_until - first).days
+
+
 def _cents(amount: Decimal) -> Decimal:
     return amount.quantize(_CENT, context=EXACT)
 

@@ -5,9 +5,7 @@ The warehouse takes a call that it has already for none, so a crash between its 
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -127,19 +125,21 @@ def _naive(moment: datetime) -> datetime:
     return moment.replace(tzinfo=None)
 
 
-def _write(lines: bytes) -> None:
-    with contextlib.suppress(OSError):
-        sys.stdout.buffer.write(lines)
-        sys.stdout.buffer.flush()
+def _nowhere(lines: bytes) -> None:
+    """For a server without a log."""
 
 
 class Outbox:
-    """Carries calls over and notes events, in a thread from `start` to `stop`."""
+    """Carries calls over and notes events through `write`, in a thread from `start` to `stop`."""
 
-    def __init__(self, desk: LocalDesk, open_source: Callable[[], Source], kinds: Mapping[str, str]) -> None:
+    def __init__(
+        self, desk: LocalDesk, open_source: Callable[[], Source], kinds: Mapping[str, str], *,
+        write: Callable[[bytes], object] = _nowhere,
+    ) -> None:  # fmt: skip
         self._desk = desk
         self._open_source = open_source
         self._kinds = kinds
+        self._write = write
         self._source: Source | None = None
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="costweir-outbox", daemon=True)
@@ -159,6 +159,9 @@ class Outbox:
         if self._source is None:
             self._source = self._open_source()
         control = self._desk.control
+        # First what people are told of: a warehouse that does not answer must not keep it from them.
+        while hear(control, self._source, self._write) == EVENTS:
+            pass
         ended = self._source.outbox(int(control.get(CURSOR, "0")), BATCH)
         if ended:
             self._desk.warehouse.append([call_of(attempt, self._kinds) for _, attempt in ended])
@@ -166,8 +169,6 @@ class Outbox:
             if late:
                 self._desk.warehouse.adjust(late)
             control.put(CURSOR, str(ended[-1][0]))
-        while hear(control, self._source, _write) == EVENTS:
-            pass
         return len(ended)
 
     def _run(self) -> None:
