@@ -177,7 +177,7 @@ def _variables(board: Board, store: Store, home: str) -> Iterator[foundation.Var
         )  # fmt: skip
     if "monitoring" in sources:
         yield foundation.Variable("gcp_project", "Google Cloud project", current="")
-    if store.marks is not None and store.marks.schema:
+    if store.marks is not None and store.marks.schema and ("store" in sources or board.choices):
         yield foundation.Variable("dataset", "Dataset", current="costweir")
     yield foundation.Variable("costweir", "Costweir", current=home, hidden=True)
 
