@@ -124,6 +124,8 @@ class Attempt:
             "duration_ms": ending.micros // 1_000,
             "hold": [self.bound.fixed, self.hold.cap, self.bound.output_rate],
         }  # fmt: skip
+        if self.hold.worst:
+            facts["worst_case"] = self.hold.worst
         if self.model is not call.asked:
             facts["degraded_from"] = call.asked.id
         if ending.error:

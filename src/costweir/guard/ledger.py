@@ -123,6 +123,8 @@ class Hold:
     strict: bool
     """True when a strict budget stands behind it."""
     clamped: bool = False
+    worst: int = 0
+    """The worst case, where less is held by experience (debt mode); else 0."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,12 +93,14 @@ class Rule:
 
 
 class Policy:
-    """The rules of one moment. `changes_at` is when an expiry makes another policy of the same terms."""
+    """The rules of one moment. `changes_at` is when an expiry makes another policy of the same terms; `has_debt` says
+    that there are budgets in debt mode."""
 
     def __init__(self, terms: Terms, rules: Iterable[Rule], *, changes_at: int | None = None) -> None:
         self.terms = terms
         self.rules = tuple(rules)
         self.changes_at = changes_at
+        self.has_debt = any(rule.mode == "debt" and rule.limit is not None for rule in self.rules)
         self._about: dict[tuple[str, str], list[Rule]] = {}
         for rule in self.rules:
             kind = next((kind for kind in KINDS if kind in rule.scope), "")

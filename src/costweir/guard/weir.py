@@ -15,6 +15,7 @@ from dataclasses import replace
 from costweir.errors import Conflict, NotFound
 from costweir.guard.gauges import Gauges, Match
 from costweir.guard.journal import Entry, Journal
+from costweir.guard.learning import Learned
 from costweir.guard.ledger import Ask, Candidate, Hold, Refusal, Settled, Settlement
 from costweir.guard.meters import Meter
 from costweir.guard.options import Choice, Fault, Option
@@ -55,6 +56,9 @@ class Weir:
         self._ended: dict[int, Entry] = {}
         self._sessions: dict[str, tuple[int, int]] = {}
         self._refuser = Refuser(journal, self.open)
+        #: Experience, while there are budgets that are held by it; and the worst cases of what is open by it.
+        self._learned = Learned() if policy.has_debt else None
+        self._bounds: dict[int, int] = {}
 
     @property
     def policy(self) -> Policy:
@@ -107,7 +111,7 @@ class Weir:
             self._end(entry, settlement, charged=charged, debt=debt)
             entry.state = "SETTLED"
         self._journal.ended(entry, settlement, self._clock())
-        self._look(entry)
+        self._look(entry, within=self._learn(entry, cost) if self._bounds else 0)
         entry.meters = ()
         return Settled(entry.charged, entry.debt)
 
@@ -122,6 +126,7 @@ class Weir:
         entry.state = "RELEASED"
         self._journal.ended(entry, settlement, self._clock())
         entry.meters = ()
+        self._bounds.pop(attempt, None)
         return True
 
     def undo(self, attempt: int) -> None:
@@ -131,6 +136,7 @@ class Weir:
             self._end(entry, Settlement(0, "unknown"), charged=0, debt=0, never_was=1)
             entry.meters = ()
             del self._ended[attempt]
+            self._bounds.pop(attempt, None)
             self._journal.undone(entry)
 
     def keep_refusal(self, ask: Ask, refusal: Refusal) -> None:
@@ -171,6 +177,10 @@ class Weir:
         """Makes another policy hold; `fresh` are the meters of its new and changed rules, which count the open attempts
         already."""
         self.gauges.replace(policy, frozenset(gone), fresh)
+        if not policy.has_debt:
+            self._learned = None
+        elif self._learned is None:
+            self._learned = Learned()
         now = self._clock()
         for entry in self.open.values():
             entry.meters = self.gauges.meters_of(
@@ -234,6 +244,10 @@ class Weir:
     def _hold(self, ask: Ask, choice: Choice, now: int, *, sent: bool) -> Hold:
         match, held = choice.match, choice.held
         candidate = ask.candidates[choice.place]
+        worst = 0
+        if self._learned is not None and match.binding and not match.strict:
+            worst, held = held, self._learned.enough(candidate.model, candidate.provider, held)
+            self._bounds[self._next] = worst
         entry = Entry(self._next, ask, candidate, held=held, at=now)
         self._next += 1
         entry.lease = now + self._lease
@@ -251,7 +265,8 @@ class Weir:
         self._journal.opened(entry)
         return Hold(
             entry.attempt, ask.request_id, choice.place, choice.cap, held,
-            max(0, choice.least) if match.binding else None, match.strict, choice.clamped,
+            max(0, choice.least + choice.held - held) if match.binding else None, match.strict, choice.clamped,
+            worst if worst > held else 0,
         )  # fmt: skip
 
     def _end(
@@ -299,12 +314,20 @@ class Weir:
         entry.meters = ()
         return Settled(charged, debt)
 
-    def _look(self, entry: Entry) -> None:
-        """Tells what an end brought about: thresholds that were passed, and a bound that did not hold."""
+    def _learn(self, entry: Entry, cost: int | None) -> int:
+        """Keeps what an attempt cost of its worst case, where it was held by experience; gives that worst case."""
+        bound = self._bounds.pop(entry.attempt, 0)
+        if bound and cost is not None and self._learned is not None:
+            self._learned.note(entry.model, entry.provider, cost=cost, bound=bound)
+        return bound
+
+    def _look(self, entry: Entry, *, within: int = 0) -> None:
+        """Tells what an end brought about: thresholds that were passed, and a bound that did not hold. `within` is the
+        worst case where less was held."""
         for meter in entry.meters:
             if meter.settled + meter.debt >= meter.mark:
                 self._tell_passed(meter, self._clock())
-        if entry.debt:
+        if entry.debt and entry.charged + entry.debt > within:
             now = self._clock()
             # Without a strict budget a call may have no bound at all; what such a caller does must not keep others out.
             strict = any(meter.strict and meter.limit is not None for meter in entry.meters)

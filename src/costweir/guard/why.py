@@ -97,6 +97,7 @@ def attempt_record(row: Attempt) -> Record:
         "finish_reason": told.get("finish_reason"),
         "degraded_from": told.get("degraded_from"),
         "hold": _hold(told.get("hold")),
+        "worst_case_usd": usd(worst) if isinstance(worst := told.get("worst_case"), int) else None,
     }
 
 

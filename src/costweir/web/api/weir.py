@@ -178,6 +178,7 @@ _ATTEMPT = record(
         "created_at": INSTANT, "ended_at": nullable(INSTANT), "outcome": nullable(_WORD), "error_type": nullable(_WORD),
         "error_detail": nullable(_WORD),
         "finish_reason": nullable(_WORD), "degraded_from": nullable(_WORD), "hold": nullable(_ANY),
+        "worst_case_usd": nullable(DECIMAL),
     }
 )  # fmt: skip
 _ROW = record(
