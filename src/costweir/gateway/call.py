@@ -87,17 +87,18 @@ class Attempt:
             return None
         return cost_of(reply.usage, self.model.terms, on=self.call.at, tier=reply.tier, routing=reply.routing)
 
-    def settle(self, reply: Reply, ending: Ending) -> Settled:
-        """Settles what a reply states; without usage, or without a price for it, the hold is charged."""
-        cost = self.price(reply)
-        if reply.usage is not None:
-            self._count(reply.usage.used())
+    def settle(self, reply: Reply, cost: Cost | None, ending: Ending) -> Settled:
+        """Settles what a reply states, at its price; without usage, or without a price for it, the hold is charged."""
         if cost is None:
+            if reply.usage is not None:
+                self._count(reply.usage.used())
             return self.charge(ending)
+        self._count(cost.used)
         self.open = False
         self.cost = cost.nano
         facts = self._facts(ending, cost.price_version)
-        settlement = Settlement(cost.nano, "reported", sum(self.tokens), self.used, facts)
+        into, out = self.tokens
+        settlement = Settlement(cost.nano, "reported", into + out, self.used, facts)
         done = self._ledger.settle(self.hold.attempt, settlement)
         self.charged = done.charged + done.debt
         return done
@@ -144,7 +145,10 @@ class Attempt:
 
     def _count(self, used: Mapping[str, int]) -> None:
         self.used = used
-        self.tokens = (
-            sum([count for bucket, count in used.items() if bucket in _INPUTS]),
-            sum([count for bucket, count in used.items() if bucket in _OUTPUTS]),
-        )
+        into = out = 0
+        for bucket, count in used.items():
+            if bucket in _INPUTS:
+                into += count
+            elif bucket in _OUTPUTS:
+                out += count
+        self.tokens = (into, out)

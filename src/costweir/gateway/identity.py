@@ -63,13 +63,12 @@ def identify(key: Key, headers: Sequence[tuple[bytes, bytes]], *, plan_of: Mappi
 
     Raises Turned for a header that the key may not set, or that is no id.
     """
-    if not any(name.startswith(_PREFIX) for name, _ in headers):
+    own = [pair for pair in headers if pair[0].startswith(_PREFIX)]
+    if not own:
         return _plain(key.id, key.customer, plan_of.get(key.customer, ""))
     found: dict[str, str] = {}
     query_type, no_degrade = "", False
-    for name, value in headers:
-        if not name.startswith(_PREFIX):
-            continue
+    for name, value in own:
         if name == _NO_DEGRADE:
             no_degrade = value.strip().lower() not in (b"", b"0", b"false", b"no")
         elif name == _QUERY_TYPE:

@@ -25,7 +25,7 @@ from costweir.gateway.tightening import tighter
 from costweir.gateway.turned import Turned
 from costweir.gateway.upstream.faults import AddressRefused, UpstreamFault
 from costweir.gateway.upstream.reply import Reply
-from costweir.guard.bounds import Bound, plan
+from costweir.guard.bounds import Bound, Cost, plan
 from costweir.guard.ledger import Ask, Hold, Ledger, Refusal
 
 if TYPE_CHECKING:
@@ -289,8 +289,10 @@ class Serving:
             found = apis.read_reply(call.exchange.route.form, body)
             ending = self._ending(attempt, "aborted" if call.exchange.disconnected else "ok")
             ending.finish, ending.response_model = found.finish, found.model
-            attempt.settle(found, ending)
-            call.exchange.reply(status, self._head(attempt, reply), attempt.model.link.masked(body))
+            cost = attempt.price(found)
+            # The caller has waited long enough; what follows is for the books, and nothing comes in between.
+            call.exchange.reply(status, self._head(attempt, reply, cost), attempt.model.link.masked(body))
+            attempt.settle(found, cost, ending)
             self.witness.ended(attempt, ending)
             return None
         if 400 <= status < 500:
@@ -330,8 +332,8 @@ class Serving:
             ending.first_token_ms = int((relay.first - call.began) * 1_000)
         if relay.fault is None:
             attempt.model.link.breaker.succeeded()
-            attempt.settle(found, ending)
             exchange.end()
+            attempt.settle(found, attempt.price(found), ending)
         else:
             if not exchange.disconnected:
                 attempt.model.link.breaker.failed(self.loop.time())
@@ -362,10 +364,11 @@ class Serving:
         call.exchange.reply(failed.status, head, body)
         self.witness.failed(call, failed.turned.code)
 
-    def _head(self, attempt: Attempt, reply: Reply) -> bytes:
+    def _head(self, attempt: Attempt, reply: Reply, cost: Cost | None = None) -> bytes:
+        """The header of a reply that cost so much; what is not known yet, or not at all, is charged as it is held."""
         own = added(
             attempt.call.id, model=attempt.model.id, asked=attempt.call.asked.id, hold=attempt.hold,
-            cost=attempt.cost, charged=attempt.hold.held if attempt.open else attempt.charged,
+            cost=None if cost is None else cost.nano, charged=attempt.hold.held if cost is None else cost.nano,
         )  # fmt: skip
         return passed_on(reply.headers) + own
 

@@ -387,8 +387,9 @@ def dollars(nano: int) -> Decimal:
 
 
 def usd(nano: int) -> str:
-    """`1500000000` -> `1.50`: nano-dollars as a decimal string without loss."""
+    """`1500000000` -> `1.50`: nano-dollars as a decimal string without loss, with two places at the least."""
     sign, value = ("-", -nano) if nano < 0 else ("", nano)
-    whole, rest = divmod(value, NANO)
-    places = f"{rest:09d}".rstrip("0")
-    return f"{sign}{whole}.{places:0<2}"
+    text = f"{sign}{value // NANO}.{value % NANO:09d}".rstrip("0")
+    if text[-2] == ".":
+        return text + "0"
+    return text + "00" if text[-1] == "." else text

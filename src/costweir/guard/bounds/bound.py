@@ -22,6 +22,7 @@ _DAY = 86_400
 _EXPECTED_OUTPUT = 1_024
 _REMEMBERED = 256
 _NO_MODEL = ("model",)
+_NONE = frozenset[Media]()
 #: Nano-dollars that a ledger's column holds with room for a sum: four billion dollars.
 _LARGEST = 1 << 62
 _WRITES = {"": (), "5m": ("cache_write",), "1h": ("cache_write", "cache_write_1h")}
@@ -72,7 +73,9 @@ class Bound(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 
 def plan(shape: Shape, terms: ModelTerms, *, on: date | None = None) -> Bound:
     """Bounds a request for one model at the prices of a day and the next; today when none is given."""
-    problems = [*shape.problems, *([f"{terms.model} {terms.problem}"] if terms.problem else [])]
+    problems = list(shape.problems)
+    if terms.problem:
+        problems.append(f"{terms.model} {terms.problem}")
     count = _input_tokens(shape, terms, problems)
     cap, floor = _cap(shape, terms, problems)
     rounds = 1 + shape.rounds
@@ -109,6 +112,8 @@ def _input_tokens(shape: Shape, terms: ModelTerms, problems: list[str]) -> int:
     """The most input tokens of one round: those of text and media, never more than the context holds."""
     context = max(terms.context, shape.context) if terms.context else 0
     count = shape.text + terms.preamble + (growth_of(shape.raw) if terms.rewrites else 0)
+    if not (shape.media or shape.rounds):
+        return min(count, context) if context else count
     unbounded = [kind for kind in shape.media if kind not in terms.images]
     if unbounded or shape.rounds:
         if not context:
@@ -128,8 +133,9 @@ def _cap(shape: Shape, terms: ModelTerms, problems: list[str]) -> tuple[int, int
     limit = max(terms.max_output, shape.output)
     if shape.cap == 0:
         return 0, 0
+    context = max(terms.context, shape.context)
     cap = shape.cap or limit or known().fallback_output
-    cap = min(filter(None, (cap, limit, max(terms.context, shape.context))))
+    cap = min(cap, limit or cap, context or cap)
     if shape.thinking and shape.thinking >= cap:
         problems.append("thinking.budget_tokens is not below max_tokens")
     return cap, min(cap, shape.thinking + table(shape.format).floor)
@@ -155,7 +161,7 @@ class _Unit(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 
 
 def _unit(shape: Shape, terms: ModelTerms, day: date, count: int) -> _Unit:
-    kinds = frozenset(shape.media)
+    kinds = frozenset(shape.media) if shape.media else _NONE
     band = bisect_left(terms.tariff.thresholds, count)
     key = (day, band, shape.format, shape.tiers, shape.caching, shape.speaks, kinds, shape.fees)
     found = terms.units.get(key)

@@ -22,10 +22,11 @@ _REMEMBERED = 1024
 # Made for every call, so it is frozen by agreement only.
 @dataclass(slots=True)
 class Cost:
-    """A price in nano-dollars, and the version of the rows that it comes from."""
+    """A price in nano-dollars, the version of the rows that it comes from, and the buckets that it is for."""
 
     nano: int
     price_version: str
+    used: Mapping[str, int] = field(compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,14 +84,14 @@ class Tariff:
         rates = self.rates(on=on, tier=tier, routing=routing or self.routing, context=usage.context_tokens)
         if rates is None:
             return None
-        parts = 0
-        for bucket, count in usage.used().items():
+        parts, used = 0, usage.used()
+        for bucket, count in used.items():
             rate = rates.parts.get(bucket)
             if rate is not None:
                 parts += rate * count
             elif bucket not in rates.free:
                 return None
-        return Cost(-(-parts // PARTS), rates.version)
+        return Cost(-(-parts // PARTS), rates.version, used)
 
     def worst(self, *, on: date, tiers: frozenset[str], context: int) -> Rates | None:
         """The highest rates that a request of at most that many input tokens may meet from that day to the next; None

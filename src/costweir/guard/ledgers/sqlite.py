@@ -124,7 +124,10 @@ class SqliteLedger(Front):
         if isinstance(decision, Refusal):
             return decision
         try:
-            await self._written()
+            waiter = self._journal.waiter
+            if waiter is not None:
+                self._waiting.append((self._journal.opened_at, waiter))
+                await waiter
         except asyncio.CancelledError:
             self.weir.release(decision.attempt, "cancelled", {})
             raise
@@ -141,7 +144,10 @@ class SqliteLedger(Front):
         if self._journal.loop is None:
             self._hear()
         self.weir.sent(attempt)
-        await self._written()
+        waiter = self._journal.waiter
+        if waiter is not None:
+            self._waiting.append((self.clock.now(), waiter))
+            await waiter
 
     def settle(self, attempt: int, settlement: Settlement) -> Settled:
         """Charges what an attempt cost; see `Ledger.settle`. Raises Unreachable when one that ended cannot be found."""
@@ -209,13 +215,6 @@ class SqliteLedger(Front):
             **super().stats(), "available": int(self.available), "queued": writer.waiting, "commits": writer.commits,
             "opened": writer.opened, "last_commit_us": writer.last_commit_us, "clock_ahead": self.clock.ahead // 1_000,
         }  # fmt: skip
-
-    async def _written(self) -> None:
-        """Waits for the commit of what was queued last. Raises Unreachable."""
-        waiter = self._journal.waiter
-        if waiter is not None:
-            self._waiting.append((self.clock.now(), waiter))
-            await waiter
 
     async def _read(self, question: Callable[[LedgerReader], Found]) -> Found:
         """Asks the file, which has everything that happened until now."""

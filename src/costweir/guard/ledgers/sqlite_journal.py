@@ -41,8 +41,9 @@ class SqliteJournal:
         self._subjects: dict[Subject, int] = {}
         #: Second and count, of callers with a key and of those without one.
         self._refused = {True: (0, 0), False: (0, 0)}
-        #: Resolved when the attempt that opened last is written.
+        #: Resolved when the attempt that opened last is written, and when it opened.
         self.waiter: asyncio.Future[None] | None = None
+        self.opened_at = 0
         #: What changed since somebody began to count history; None while nobody does.
         self.trail: list[Tally] | None = None
         #: Budgets whose balances in the file are about to go.
@@ -90,6 +91,7 @@ class SqliteJournal:
             entry.held, entry.tokens, entry.price_version, entry.at,
         )  # fmt: skip
         self.waiter = None if self.loop is None else self.loop.create_future()
+        self.opened_at = entry.at
         rows = [meter.row for meter in entry.meters]
         self._writer.put(Opened(entry.attempt, row, entry.held, rows), self.waiter)
         if self.trail is not None:
