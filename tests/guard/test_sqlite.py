@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from guard_world import CENT, FILES, NOON, USD, Hands, House, ask, budget, candidate, held, refused, terms
 
-from costweir.errors import Conflict, NotFound, StoreLocked, Unreachable
+from costweir.errors import Conflict, Error, NotFound, StoreLocked, Unreachable
 from costweir.guard import Start
 from costweir.guard.ledger import Hold, Refusal, Settlement, Subject, Terms
 from costweir.guard.ledgers import log
@@ -404,8 +404,9 @@ def test_a_file_that_is_no_ledger_is_not_opened(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     path.write_bytes(b"no database at all" * 1_000)
 
-    with pytest.raises(Unreachable):
+    with pytest.raises(Error, match="damaged") as caught:
         SqliteLedger.open(path)
+    assert not caught.value.transient
 
 
 def test_a_ledger_of_a_newer_version_is_not_opened(file: Open, tmp_path: Path) -> None:
