@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from guard_world import CENT, FILES, NOON, USD, Hands, House, ask, budget, candidate, held, refused, terms
 
-from costweir.errors import Conflict, Error, NotFound, StoreLocked, Unreachable
+from costweir.errors import Conflict, Error, NotFound, StoreLocked
 from costweir.guard import Start
 from costweir.guard.ledger import Hold, Refusal, Settlement, Subject, Terms
 from costweir.guard.ledgers import log
