@@ -51,7 +51,8 @@ def _dollars(amount: Decimal) -> str:
     """Cents from a dollar on, and below it as many digits as tell it from zero."""
     if abs(amount) >= 1 or not amount:
         return f"{amount.quantize(_CENT, ROUND_HALF_UP):,f}"
-    whole, _, part = f"{amount.quantize(_SMALL, ROUND_HALF_UP):f}".partition(".")
+    step = min(_SMALL, Decimal(1).scaleb(amount.adjusted() - 1))
+    whole, _, part = f"{amount.quantize(step, ROUND_HALF_UP):f}".partition(".")
     return f"{whole}.{part.rstrip('0'):0<2}"
 
 
