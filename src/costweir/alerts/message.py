@@ -31,8 +31,8 @@ class Place:
     pages: str = ""
 
     def link(self, path: str) -> str:
-        """A page as a whole address; nothing for nothing."""
-        return f"{self.pages}{path}" if path and self.pages else ""
+        """A page as a whole address, or as a path where nobody knows the address; nothing for nothing."""
+        return f"{self.pages}{path}" if path else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +81,12 @@ class Message:
     def first(self) -> bool:
         """Whether it begins a thread."""
         return self.state in ("open", "test")
+
+    @property
+    def links(self) -> tuple[tuple[str, str], ...]:
+        """Whole addresses that a reader can open, each with its word."""
+        found = (("Why", self.link), ("Incident", self.page))
+        return tuple((word, url) for word, url in found if url.startswith(("http://", "https://")))
 
     @property
     def title(self) -> str:

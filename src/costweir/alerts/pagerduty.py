@@ -37,11 +37,6 @@ class PagerDuty:
         action = _ENDS.get(message.state)
         if action is not None:
             return self._end(message, action)
-        links = [
-            {"href": url, "text": word}
-            for url, word in ((message.link, "Why"), (message.page, "Incident"))
-            if url
-        ]
         details: dict[str, object] = {
             name: value for name in _DETAILS if (value := str(getattr(message, name)))
         }
@@ -53,8 +48,8 @@ class PagerDuty:
         return {
             **self._end(message, "trigger"),
             "client": "Costweir",
-            **({"client_url": message.page} if message.page else {}),
-            "links": links,
+            **({"client_url": message.page} if message.page in dict(message.links).values() else {}),
+            "links": [{"href": url, "text": word} for word, url in message.links],
             "payload": {
                 "summary": _summary(message), "source": message.instance, "severity": message.severity,
                 "timestamp": message.opened_at, "component": message.subject, "group": message.team,

@@ -146,10 +146,7 @@ def _facts(message: Message) -> list[str]:
         value: str = getattr(message, name)
         if value:
             found.append(f"{name} {_cut(escaped(value), 100)}")
-    return [
-        *found,
-        *(_link(url, word) for url, word in ((message.link, "Why"), (message.page, "Incident")) if url),
-    ]
+    return [*found, *(_link(url, word) for word, url in message.links)]
 
 
 def _link(url: str, word: str) -> str:

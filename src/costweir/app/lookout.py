@@ -10,6 +10,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from costweir.alerts import deliver_due
 from costweir.alerts.rules_heartbeat import beat
 from costweir.app.mirror import mirror_approvals
 from costweir.app.pulling import look
@@ -73,6 +74,9 @@ class Lookout:
                     looked = time.monotonic()
                     self._look()
                     self._told = told
+                else:
+                    # What a channel did not take, and what somebody did about an incident meanwhile.
+                    deliver_due(self._desk.control, self.settings, self._clock())
             except (Error, OSError) as error:
                 # A store that is held for a moment, or a full disk: the next turn may do better.
                 _LOG.warning("alerts: %s", error)
