@@ -19,7 +19,7 @@ from costweir.cli.commands import root
 from costweir.cli.failures import INTERRUPTED
 from costweir.errors import Error
 from costweir.queries import page as questions
-from costweir.telemetry import metrics_page
+from costweir.telemetry import logs_page, metrics_page
 from costweir.web.api import openapi_page
 
 DOCS = Path(__file__).parent
@@ -70,6 +70,7 @@ def pages() -> dict[str, str]:
         "questions.md": questions.page(),
         "openapi.json": openapi_page.page(),
         "metrics.md": _with_table("metrics.md", metrics_page.table()),
+        "logs.md": _with_table("logs.md", logs_page.table()),
         "costweir.schema.json": json.dumps(config.schema(), indent=2, ensure_ascii=False) + "\n",
     }
 

@@ -32,7 +32,11 @@ def up(folder: Path) -> Iterator[list[str]]:
     """The server as its own process; what it said on stderr is in the list afterwards."""
     said: list[str] = []
     server = subprocess.Popen(
-        [sys.executable, "-m", "costweir", *UP], env=dict(os.environ), stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", "costweir", *UP],
+        env=dict(os.environ),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     try:
         yield said

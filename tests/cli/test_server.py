@@ -56,6 +56,7 @@ def sample(home: Path, loaded: Path) -> Path:
 def start(data: Path) -> subprocess.Popen[str]:
     process = subprocess.Popen(
         [sys.executable, "-m", "costweir", "up", *FREE, "--data-dir", str(data)],
+        stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
     )

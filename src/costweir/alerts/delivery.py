@@ -125,15 +125,26 @@ class _Round:
             if not claimed:
                 continue
             error = self._send(claimed)
+            name = claimed[0].incident.id
+            told = {
+                "incident_id": name,
+                "channel": self._row.id,
+                "kind": self._row.kind,
+                "messages": len(claimed),
+            }
             if error is None:
                 taken += 1
+                extra = {"event_type": "alert_delivery", "fields": {**told, "outcome": "ok"}}
+                _LOG.info("alert %s was sent to %s", name, self._row.id, extra=extra)
                 continue
             # A setting that is wrong may be put right; a refusal would be the same again.
             final = not (error.transient or isinstance(error, ConfigError))
             self._outbox.not_sent(claimed, error.message, self._now, final=final)
             end = "given up" if final else "tried again later"
-            name = claimed[0].incident.id
-            _LOG.warning("alert %s was not sent to %s, %s: %s", name, self._row.id, end, error.message)
+            extra = {"event_type": "alert_delivery", "fields": {**told, "outcome": "failed"}}
+            _LOG.warning(
+                "alert %s was not sent to %s, %s: %s", name, self._row.id, end, error.message, extra=extra
+            )
             if not final:
                 break
         return taken

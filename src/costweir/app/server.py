@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import resource
 import signal
@@ -26,6 +27,7 @@ from costweir import __version__
 from costweir.app.desk import LocalDesk
 from costweir.app.exposing import exporter, store_figures
 from costweir.app.locks import SERVER_FILE, ServerLock, admin_token, write_server_file
+from costweir.app.logs import begin_log
 from costweir.app.mirror import sync_keys
 from costweir.app.office import DeskOffice
 from costweir.app.schedule import Schedule
@@ -39,9 +41,11 @@ from costweir.web.app import create_app
 if TYPE_CHECKING:
     from costweir.config import Settings
     from costweir.prices.book import Book
+    from costweir.telemetry.logs import Log
     from costweir.telemetry.metrics import Exporter
     from costweir.web.login import Login
 
+_LOG = logging.getLogger("costweir.server")
 DRAIN_SECONDS = 10
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
@@ -96,9 +100,9 @@ def serve(settings: Settings, faces: Faces) -> None:
     try:
         for name in ("web", "gateway", "mcp", "otlp"):
             sockets[name] = _bind(faces.host, getattr(faces.ports, name), name)
-        with LocalDesk(settings) as desk:
+        with LocalDesk(settings) as desk, begin_log(settings, "web") as log:
             sync_keys(settings, desk.control)
-            asyncio.run(_run(desk, settings=settings, faces=faces, sockets=sockets))
+            asyncio.run(_run(desk, settings=settings, faces=faces, sockets=sockets, log=log))
     finally:
         for bound in sockets.values():
             bound.close()
@@ -145,16 +149,17 @@ def _url(host: str, bound: socket.socket) -> str:
 
 
 async def _run(
-    desk: LocalDesk, *, settings: Settings, faces: Faces, sockets: Mapping[str, socket.socket]
+    desk: LocalDesk, *, settings: Settings, faces: Faces, sockets: Mapping[str, socket.socket], log: Log
 ) -> None:
     token_file, token = admin_token(settings.data_dir)
     keys = Keys(token)
+    log.hide([token, keys.once, keys.session])
     drain = asyncio.Event()
     urls = {name: _url(faces.host, bound) for name, bound in sockets.items()}
-    weir = Weir(desk, settings, sockets["gateway"], web=urls["web"], public=faces.public)
+    weir = Weir(desk, settings, sockets["gateway"], web=urls["web"], public=faces.public, write=log.lines.put)
     apps: dict[str, ASGIApp] = {name: _waiting(name) for name in ("mcp", "otlp")}
     stores = store_figures(desk, settings)
-    behind = _Behind(weir, exporter(weir, stores, dropped=dict))
+    behind = _Behind(weir, exporter(weir, stores, dropped=lambda: {"web": log.lines.dropped}))
     apps["web"] = _web(desk, settings=settings, faces=faces, keys=keys, drain=drain, behind=behind)
     servers = {name: uvicorn.Server(_uvicorn(app)) for name, app in apps.items()}
 
@@ -180,6 +185,8 @@ async def _run(
     described = {"pid": os.getpid(), "version": __version__, **urls}
     write_server_file(settings.data_dir, {**described, "admin_token_file": str(token_file.resolve())})
     _announce(urls, keys, faces, login=settings.oidc.public_url if settings.oidc.issuer else None)
+    told = {"version": __version__, "pid": os.getpid(), **urls}
+    _LOG.info("costweir %s started", __version__, extra={"event_type": "start", "fields": told})
     schedule.start()
     stores.start()
     try:
@@ -189,6 +196,7 @@ async def _run(
     finally:
         stores.stop()
         schedule.stop()
+        _LOG.info("costweir stopped", extra={"event_type": "stop", "fields": {"version": __version__}})
 
 
 def _web(
@@ -243,6 +251,7 @@ def _book(settings: Settings) -> Book:
 def _uvicorn(app: ASGIApp) -> uvicorn.Config:
     return uvicorn.Config(
         app,
+        log_config=None,
         log_level="warning",
         access_log=False,
         server_header=False,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -14,6 +15,7 @@ from costweir.control.database import Database, Row
 from costweir.domain.money import decimal_text
 from costweir.errors import NotFound
 
+_LOG = logging.getLogger("costweir.runs")
 Status = Literal["loaded", "unchanged", "quarantined", "failed"]
 CUT_SHORT = "The process ended before the load did; nothing of it was stored."
 
@@ -75,6 +77,23 @@ class Run:
 _FIELDS = tuple(item.name for item in fields(Run))
 
 
+def _note(run_id: str, outcome: Outcome) -> None:
+    """The line of a server's log about a run; a command that keeps none has its own words for it."""
+    told = {
+        "run_id": run_id, "status": outcome.status, "source": outcome.source, "account": outcome.account,
+        "period": outcome.period, "connection": outcome.connection, "rows_in": outcome.rows_in,
+        "rows_stored": outcome.rows_stored, "rows_skipped": outcome.rows_skipped,
+        "rows_quarantined": outcome.rows_quarantined, "billed_total": decimal_text(outcome.billed_total),
+        "currency": outcome.currency,
+    }  # fmt: skip
+    level = logging.WARNING if outcome.status in ("failed", "quarantined") else logging.INFO
+    what = " ".join(filter(None, (outcome.source or outcome.connection, outcome.period)))
+    text = "run of %s: %s, %s rows stored"
+    _LOG.log(
+        level, text, what, outcome.status, outcome.rows_stored, extra={"event_type": "run", "fields": told}
+    )
+
+
 def new_run_id(now: datetime) -> str:
     """A run id that sorts by time: `20261120T224600-9f3c1a`."""
     return f"{now.astimezone(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
@@ -123,6 +142,7 @@ class Runs:
             )  # fmt: skip
         if not changed:
             raise NotFound(f"There is no run {run_id}.", hint="`costweir runs` lists them.")
+        _note(run_id, outcome)
 
     def newest(self, limit: int) -> list[Run]:
         """The newest runs first."""

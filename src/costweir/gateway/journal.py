@@ -21,14 +21,17 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Journal:
-    """Writes through `write`, from one event loop, which must not wait. Lines below `least` are not for it."""
+    """Writes through `write`, from one event loop, which must not wait. Lines below `least` are not for it; `dropped`
+    says how many were given up."""
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, write: Callable[[bytes], object], *, least: int = INFO
-    ) -> None:
+        self, loop: asyncio.AbstractEventLoop, write: Callable[[bytes], object], *, least: int = INFO,
+        dropped: Callable[[], int] = lambda: 0,
+    ) -> None:  # fmt: skip
         self._loop = loop
         self._write = write
         self.least = least
+        self.dropped = dropped
         self._lines: list[bytes] = []
         self._size = 0
         self._timer: asyncio.TimerHandle | None = None

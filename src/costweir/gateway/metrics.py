@@ -165,6 +165,8 @@ class Metrics:
         self.upstream_errors[provider, self._kinds.of(kind)] += 1
 
 
+#: The gauge of lines of the log that were given up; every process of the server has one.
+LOST = "log_lines_dropped"
 #: Figures of the ledger that have another name outside, where a name says what is counted and in which unit.
 RENAMED = {
     "ledger_commits": "ledger_commits_total", "ledger_opened": "ledger_holds_total",
@@ -177,7 +179,7 @@ def snapshot(metrics: Metrics, gauges: Mapping[str, int]) -> dict[str, object]:
     `times` as points in microseconds, `durations` with the upper bounds of the buckets. `gauges` are further values of
     the moment."""
     own = "costweir_gateway_"
-    named = {f"{own}{RENAMED.get(name, name)}": value for name, value in gauges.items()}
+    named = {f"{own}{RENAMED.get(name, name)}": value for name, value in gauges.items() if name != LOST}
     requests = [[list(who), tally.calls, tally.seen] for who, tally in metrics.tallies.items()]
     counts: dict[str, list[Point]] = {
         "llm_tokens_total": [
@@ -199,6 +201,7 @@ def snapshot(metrics: Metrics, gauges: Mapping[str, int]) -> dict[str, object]:
         f"{own}clamps_total": [([], metrics.clamps)],
         f"{own}debts_total": [([], metrics.debts)],
         f"{own}in_flight": [([], metrics.in_flight)],
+        "costweir_log_lines_dropped_total": [(["gateway"], gauges.get(LOST, 0))],
         **{name: [([], value)] for name, value in named.items() if not name.endswith("_seconds")},
     }
     return {

@@ -14,6 +14,7 @@ from costweir.gateway.admission import Door
 from costweir.gateway.call import Attempt, Call, Ending
 from costweir.gateway.exchange import Exchange
 from costweir.gateway.heads import added, passed_on
+from costweir.gateway.metrics import LOST
 from costweir.gateway.names import request_id
 from costweir.gateway.providers.kinds import FORWARDED
 from costweir.gateway.queueing import Queue
@@ -82,6 +83,7 @@ class Serving:
             "upstream_connections": sum(link.pool.open for link in links),
             "breakers_open": sum(link.breaker.is_open for link in links),
             "waiting": self.queue.waiting,
+            LOST: self.witness.dropped,
         }
 
     async def renew(self) -> None:

@@ -37,6 +37,11 @@ class Witness:
         """Where a refusal is explained."""
         return f"{self._address}/why/{request}" if self._address else ""
 
+    @property
+    def dropped(self) -> int:
+        """How many lines were given up because nobody read them."""
+        return self._journal.dropped()
+
     def flush(self) -> None:
         """Writes the lines that wait."""
         self._journal.flush()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import logging
 import re
 import secrets
 from collections.abc import Callable
@@ -42,6 +43,7 @@ _OPEN_PATHS = frozenset({"/health", "/ready", "/enter"})
 _STATIC = re.compile(r"/static/[0-9a-f]{16}/[a-z-]+\.(css|js|json)")
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _CALLER = "costweir_caller"
+_LOG = logging.getLogger("costweir.web")
 
 Role = Literal["ingest", "read", "finance", "admin"]
 #: What each role may do includes what the ones before it may; ingest may send and read nothing.
@@ -187,6 +189,7 @@ class Access:
         token = await run_in_threadpool(self._tokens, value)
         if token is not None:
             return Caller(token.id, token.scope, token.customer, token=True)
+        note_authentication(request, "token", "refused")
         self._failed(request, "tokens")
         raise Unauthenticated(
             "This token is wrong, revoked or has ended.", hint="Make one with `costweir token create`."
@@ -223,10 +226,12 @@ class Access:
 
     def _enter(self, request: Request) -> Response:
         if not self._keys.use_link(request.query_params.get("once", "")):
+            note_authentication(request, "link", "refused")
             self._failed(request, "links")
             return PlainTextResponse(
                 "This link was used already or is wrong. Restart Costweir for a new one.\n", 403
             )
+        note_authentication(request, "link", "ok", actor="browser", role="admin")
         reply = RedirectResponse("/", 303)
         reply.set_cookie(
             COOKIE, self._keys.session, httponly=True, samesite="strict", max_age=30 * 86_400,
@@ -241,6 +246,17 @@ class Access:
             return RedirectResponse(self._door.invitation(request), 303, {"Cache-Control": "no-store"})
         headers = {name: value for name, value in problem(error).headers.items() if name in _KEPT}
         return PlainTextResponse(f"{error.message} {error.hint}".strip() + "\n", error.http_status, headers)
+
+
+def note_authentication(
+    request: Request, method: str, outcome: str, *, actor: str = "", role: str = ""
+) -> None:
+    """The line of the log about somebody who came in or was turned away; never with what they showed."""
+    told = {"method": method, "outcome": outcome, "actor": actor, "role": role, "client": _address(request)}
+    level = logging.INFO if outcome == "ok" else logging.WARNING
+    _LOG.log(
+        level, "login by %s: %s", method, outcome, extra={"event_type": "authentication", "fields": told}
+    )
 
 
 def _is_api(request: Request) -> bool:

@@ -26,7 +26,7 @@ from starlette.routing import BaseRoute, Route
 
 from costweir.config.oidc import CALLBACK
 from costweir.errors import Error, NotAllowed
-from costweir.web.access import Caller, Role, is_from_us
+from costweir.web.access import Caller, Role, is_from_us, note_authentication
 from costweir.web.oidc import Attempt, Person, Provider, values_of
 from costweir.web.pages.assets import Assets
 from costweir.web.problems import RateLimited
@@ -146,6 +146,7 @@ class Login:
             )
         person = self._provider.person(query.get("code", ""), attempt)
         caller = Caller(person.actor, self._role(person), name=person.name)
+        note_authentication(request, "oidc", "ok", actor=caller.actor, role=caller.role)
         reply = RedirectResponse(to, 303)
         reply.delete_cookie(name, secure=self._oidc.secure, httponly=True)
         self._sessions.end(request.cookies.get(f"{self._prefix}_login", ""))
@@ -229,6 +230,8 @@ class Login:
             try:
                 reply = handle(request)
             except Error as error:
+                if request.url.path == CALLBACK:
+                    note_authentication(request, "oidc", "failed")
                 reply = self._page(error.message, hint=error.hint, status=error.http_status)
                 if isinstance(error, RateLimited):
                     reply.headers["Retry-After"] = str(error.wait)

@@ -19,6 +19,7 @@ import uvicorn
 import uvloop
 
 from costweir.app.locks import MOCKS_FILE
+from costweir.app.logs import begin_log
 from costweir.app.weir.job import Job
 from costweir.app.weir.policy import Keeper, Watch, keep_door, terms_of
 from costweir.config import load
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from costweir.control.keys import KeyRing
     from costweir.gateway.mock import MockProvider
     from costweir.guard.ledger import Ledger
+    from costweir.telemetry.logs import Log
 
 _LOG = logging.getLogger("costweir.gateway")
 DRAIN_SECONDS = 9
@@ -59,24 +61,25 @@ def main() -> int:
     if not line:
         return 0
     job = Job.of(line)
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(message)s")
     settings = load(path=Path(job.config) if job.config else None, overrides={"data_dir": job.data_dir})
-    try:
-        uvloop.run(serve(settings, job))
-    except Error as error:
-        _LOG.error("gateway: %s %s", error.message, error.hint)
-        return error.exit_code
+    with begin_log(settings, "gateway", hidden=[job.secret]) as log:
+        try:
+            uvloop.run(serve(settings, job, log))
+        except Error as error:
+            _LOG.error("gateway: %s %s", error.message, error.hint)
+            return error.exit_code
     return 0
 
 
-async def serve(settings: Settings, job: Job) -> None:
+async def serve(settings: Settings, job: Job, log: Log) -> None:
     """Listens, opens the ledger, serves, and drains. Until the ledger is recovered every call is refused."""
     loop = asyncio.get_running_loop()
     mocks = await _start_mocks(settings)
     with Control.open(settings.control_path, read_only=True) as control:
         waiting, ring = Recovering(loop), control.keys.ring()
         addresses = {name: url for name, (_, url) in mocks.items()}
-        serving = _serving(settings, job, _door(settings, control, ring, addresses), waiting)
+        door = _door(settings, control, ring, addresses)
+        serving = _serving(settings, job, door, waiting=waiting, log=log)
         server = _server(settings, job, serving=serving)
         tasks = [loop.create_task(drop_the_slow(server.server_state.connections))]
         listening = loop.create_task(_until_stopped(server, job))
@@ -111,10 +114,11 @@ def _door(settings: Settings, control: Control, ring: KeyRing, mocks: Mapping[st
     return door
 
 
-def _serving(settings: Settings, job: Job, door: Door, waiting: Recovering) -> Serving:
+def _serving(settings: Settings, job: Job, door: Door, *, waiting: Recovering, log: Log) -> Serving:
     """The request path, with a ledger that is not there yet."""
     loop = asyncio.get_running_loop()
-    journal = Journal(loop, _write, least=logging.getLevelNamesMapping()[settings.log_level.upper()])
+    least = logging.getLevelNamesMapping()[settings.log_level.upper()]
+    journal = Journal(loop, log.lines.put, least=least, dropped=lambda: log.lines.dropped)
     witness = Witness(
         loop, journal, address=job.web, cloud_project=settings.gcp.project_id or "",
         customers=settings.metrics.customers,
@@ -190,7 +194,7 @@ def _server(settings: Settings, job: Job, *, serving: Serving) -> uvicorn.Server
         create_app(Desk(serving, job.secret, hosts, created=int(time.time()))),
         http=protocol_for(serving, caps, hosts), loop="none", log_level="warning", access_log=False,
         server_header=False, date_header=False, lifespan="off", ws="none", backlog=4096, timeout_keep_alive=75,
-        timeout_graceful_shutdown=DRAIN_SECONDS,
+        timeout_graceful_shutdown=DRAIN_SECONDS, log_config=None,
     )  # fmt: skip
     return uvicorn.Server(config)
 
@@ -213,13 +217,6 @@ async def _start_mocks(settings: Settings) -> dict[str, tuple[MockProvider, str]
     addresses = {name: url for name, (_, url) in started.items()}
     (settings.data_dir / MOCKS_FILE).write_text(json.dumps(addresses), encoding="utf-8")
     return started
-
-
-def _write(lines: bytes) -> None:
-    # A reader that went away must not take the gateway with it.
-    with contextlib.suppress(OSError):
-        sys.stdout.buffer.write(lines)
-        sys.stdout.buffer.flush()
 
 
 if __name__ == "__main__":

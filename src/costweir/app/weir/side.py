@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Callable
 from http.client import HTTPConnection, HTTPException
 from typing import TYPE_CHECKING
 
@@ -27,16 +28,18 @@ _LOCAL = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not bou
 
 
 class Weir:
-    """Everything of the gateway that lives in the server's process. `web` is the address of the pages."""
+    """Everything of the gateway that lives in the server's process. `web` is the address of the pages;
+    `write` takes lines of the log."""
 
     def __init__(
-        self, desk: LocalDesk, settings: Settings, listening: socket.socket, *, web: str, public: bool
+        self, desk: LocalDesk, settings: Settings, listening: socket.socket, *, web: str, public: bool,
+        write: Callable[[bytes], object],
     ) -> None:  # fmt: skip
         self._desk = desk
         self._settings = settings
         self._address: tuple[str, int] = listening.getsockname()[:2]
         self._process = GatewayProcess(settings, listening, web=web, public=public)
-        self._outbox = _outbox(desk, settings)
+        self._outbox = _outbox(desk, settings, write)
 
     @property
     def url(self) -> str:
@@ -95,10 +98,10 @@ class Weir:
                 control.sync(self._settings)
 
 
-def _outbox(desk: LocalDesk, settings: Settings) -> Outbox | None:
+def _outbox(desk: LocalDesk, settings: Settings, write: Callable[[bytes], object]) -> Outbox | None:
     """None for a ledger that only its own process can read."""
     path = settings.ledger_path
     if path is None:
         return None
     kinds = {row.id: row.kind for row in settings.providers}
-    return Outbox(desk, lambda: LedgerReader(path), kinds)
+    return Outbox(desk, lambda: LedgerReader(path), kinds, write=write)
