@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import click
 
-from costweir.cli.frame import Group
-from costweir.cli.output import Record, columns, note, show_record, show_rows
+from costweir.cli.frame import Group, flags
+from costweir.cli.output import Record, columns, note, show_record, show_rows, show_table, write
 from costweir.cli.session import settings
 from costweir.cli.values import SPAN
 from costweir.errors import ConfigError, Error, NotFound
@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     from costweir.control.incidents import Incident
 
 LISTED = columns(
-    "id", ("opened_at", "opened"), "state", "severity", "event", "subject", "text", "owner", "told"
-)
+    "id", ("opened_at", "opened"), "state", "severity", "event", "subject", "text", "owner", "told", "not_told",
+)  # fmt: skip
+TIMELINE = columns("at", "what", "actor", "text")
+DELIVERIES = columns("channel", "message", "state", "attempts", "tried_at", "note")
 TESTED = columns("channel", "kind", "status", "title", "text", "note")
 RULES = columns("id", "enabled", "severity", "team", "plane", "watches", "when", "for", "title")
 #: Who the audit chain names for what this command changes.
@@ -64,7 +66,8 @@ def list_(*, only_open: bool, state: tuple[str, ...], severity: tuple[str, ...],
         for incident in found:
             sent = control.incidents.outbox.of(incident.id)
             told = sorted({str(row["channel"]) for row in sent if row["state"] == "sent"})
-            rows.append({**incident.to_json(), "told": told, "deliveries": sent})
+            untold = sorted({str(row["channel"]) for row in sent if row["state"] in ("pending", "failed")})
+            rows.append({**incident.to_json(), "told": told, "not_told": untold, "deliveries": sent})
     show_rows("alerts", rows, LISTED, empty="Nothing is wrong." if only_open else "Nothing was ever wrong.")
 
 
@@ -76,11 +79,17 @@ def show(*, incident: str) -> None:
 
     with Control.open(settings().control_path, read_only=True) as control:
         found = control.incidents.find(incident)
-        show_record("alert", {
-            **found.to_json(),
+        story: dict[str, Sequence[Record]] = {
             "timeline": [entry.to_json() for entry in control.incidents.timeline(found.id)],
             "deliveries": control.incidents.outbox.of(found.id),
-        })  # fmt: skip
+        }
+    _show({**found.to_json(), **story})
+    if flags().json or flags().csv:
+        return
+    for name, shown in (("timeline", TIMELINE), ("deliveries", DELIVERIES)):
+        if story[name]:
+            write("\n")
+            show_table(story[name], shown)
 
 
 @alerts.command()
@@ -127,7 +136,18 @@ def _act(change: Callable[[Control, datetime], Incident]) -> None:
         after = change(control, now)
         if running_server(chosen.data_dir) is None:
             _tell(control, chosen, now)
-    show_record("alert", after.to_json())
+    _show(after.to_json())
+
+
+def _show(record: Record) -> None:
+    """One incident; people get what is known of it, programs every field."""
+    whole = flags().json or flags().csv
+    show_record(
+        "alert",
+        record
+        if whole
+        else {name: value for name, value in record.items() if isinstance(value, str) and value},
+    )
 
 
 def _tell(control: Control, chosen: Settings, now: datetime) -> None:
