@@ -24,6 +24,7 @@ _NOUNS = {
     "quarantine": "quarantine:quarantine",
     "export": "export:export",
     "render": "render:render",
+    "backup": "backup:backup",
     "doctor": "doctor:doctor",
     "budget": "budget:budget",
     "ledger": "ledger:ledger",

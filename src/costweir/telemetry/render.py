@@ -48,7 +48,7 @@ def rendered(settings: Settings, profile: str = "") -> Mapping[str, str]:
     made: dict[str, str] = {}
     for renderer in _renderers():
         for path, text in renderer(settings, profile).items():
-            if path in made or path == LIST or path.startswith("/") or ".." in path.split("/"):
+            if path in made or path == LIST or not _inside(path):
                 raise UsageError(f"Two renderers make {path!r}, or it leaves the folder.")
             made[path] = text
     return dict(sorted(made.items()))
@@ -125,12 +125,20 @@ def _renderers() -> Iterable[Renderer]:
 
     if hasattr(grafana, "files"):
         yield grafana.files
+    from costweir.telemetry import queries
+
+    yield queries.files
 
 
 def _listed(out: Path) -> Mapping[str, str]:
     """What was rendered last: path to digest."""
     lines = (_read(out / LIST) or b"").decode(errors="replace").splitlines()
-    return {path: digest for digest, _, path in (line.partition("  ") for line in lines) if path}
+    pairs = (line.partition("  ") for line in lines)
+    return {path: digest for digest, _, path in pairs if path and _inside(path)}
+
+
+def _inside(path: str) -> bool:
+    return not path.startswith("/") and ".." not in path.split("/")
 
 
 def _files_of(out: Path, folder: str) -> Iterable[str]:

@@ -126,7 +126,7 @@ def _service(name: str, row: Service, *, settings: Settings, ports: Mapping[str,
         "deploy": {"resources": {"limits": {"cpus": row["cpus"], "memory": row["memory"]}}},
         "logging": {"driver": "json-file", "options": {"max-size": "10m", "max-file": "3"}},
     }
-    for key in ("command", "env_file", "network_mode", "secrets", "volumes"):
+    for key in ("entrypoint", "command", "env_file", "network_mode", "secrets", "volumes"):
         if key in row:
             made[key] = row[key]
     if "shm" in row:
@@ -144,8 +144,8 @@ def _service(name: str, row: Service, *, settings: Settings, ports: Mapping[str,
         }
     if "needs" in row:
         made["depends_on"] = {other: {"condition": _CONDITIONS[how]} for other, how in row["needs"].items()}
-    if "health" in row:
-        made["healthcheck"] = {"interval": "15s", "timeout": "5s", "retries": 5, **row["health"]}
+    watched = {"interval": "15s", "timeout": "5s", "retries": 5, **row.get("health", {})}
+    made["healthcheck"] = watched if "health" in row else {"disable": True}
     return made
 
 
