@@ -3,6 +3,7 @@ file or the variables of the database's own library."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
@@ -10,6 +11,7 @@ from costweir.errors import ConfigError
 
 if TYPE_CHECKING:
     from costweir.config import Settings
+    from costweir.store.engines.postgres import PostgresWarehouse
     from costweir.store.warehouse import Warehouse
 
 _POSTGRES = "postgresql://"
@@ -26,16 +28,39 @@ def open_warehouse(settings: Settings, *, read_only: bool = False) -> Warehouse:
         from costweir.store.engines.duckdb import DuckDBWarehouse
 
         return DuckDBWarehouse.open(path, read_only=read_only)
-    if settings.store.url.startswith(_POSTGRES):
-        return _postgres(settings, read_only=read_only)
+    return _postgres(settings, read_only=read_only)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a database server says before anything is changed in it: one line for people, and whether it holds no store
+    yet."""
+
+    text: str
+    new: bool
+
+
+def look_at_server(settings: Settings) -> Seen | None:
+    """Asks the database server of the settings what it is; None where the store is a file.
+
+    Raises what `open_warehouse` raises.
+    """
+    if settings.store_path is not None:
+        return None
+    warehouse = _postgres(settings, read_only=True)
+    try:
+        return Seen(*warehouse.about())
+    finally:
+        warehouse.close()
+
+
+def _postgres(settings: Settings, *, read_only: bool) -> PostgresWarehouse:
     kind = settings.store.url.partition(":")[0]
-    raise ConfigError(
-        f"This version keeps its facts in DuckDB or PostgreSQL; store.url names {kind!r}.",
-        hint='Set store = { url = "postgresql://HOST/NAME" }, or leave it out.',
-    )
-
-
-def _postgres(settings: Settings, *, read_only: bool) -> Warehouse:
+    if kind != "postgresql":
+        raise ConfigError(
+            f"This version keeps its facts in DuckDB or PostgreSQL; store.url names {kind!r}.",
+            hint='Set store = { url = "postgresql://HOST/NAME" }, or leave it out.',
+        )
     try:
         from costweir.store.engines.postgres import PostgresWarehouse
     except ImportError:

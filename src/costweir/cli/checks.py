@@ -117,19 +117,24 @@ def store(bench: Bench) -> Sequence[Check]:
     """Whether the facts can be asked, and what they hold."""
     if bench.settings is None:
         return []
-    path = bench.settings.store_path
-    if not bench.server and path is not None and not path.exists():
-        return [Check("store", "ok", "nothing was loaded yet", "`costweir demo` loads a sample world.")]
     from costweir.app import open_desk
+    from costweir.app.engines import look_at_server
 
+    path = bench.settings.store_path
     try:
+        seen = look_at_server(bench.settings)
+        if (path is not None and not path.exists() and not bench.server) or (seen and seen.new):
+            where = f"; {seen.text}" if seen else ""
+            hint = "`costweir demo` loads a sample world."
+            return [Check("store", "ok", f"nothing was loaded yet{where}", hint)]
         with open_desk(bench.settings, read_only=True) as desk:
             held = desk.status()
     except Error as error:
         return [Check("store", "fail", error.message, error.hint)]
     months = cast("list[str]", held["months"])
     kind = " of sample data" if held.get("sample") else " of calls, no bill" if held.get("metered") else ""
-    return [Check("store", "ok", f"opens, {len(months)} months{kind}")]
+    where = f"; {seen.text}" if seen else ""
+    return [Check("store", "ok", f"opens, {len(months)} months{kind}{where}")]
 
 
 def control(bench: Bench) -> Sequence[Check]:

@@ -6,8 +6,9 @@ The address may hold a password, so neither it nor a text of the driver that cou
 from __future__ import annotations
 
 import queue
+import select
 import threading
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -19,9 +20,9 @@ from costweir.errors import ConfigError, Conflict, Error, NotAllowed, SourceReje
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 #: Connections that one process has at most, how many it keeps while nobody uses them, and how long a thread waits.
-_MOST = 12
+MOST = 12
 _IDLE = 4
-_PATIENCE_SECONDS = 60
+PATIENCE_SECONDS = 60
 #: How long a server may take to answer a new connection.
 _DIAL_SECONDS = 5
 
@@ -32,17 +33,17 @@ class Connections:
     def __init__(self, url: str, *, password: str | None = None, read_only: bool = False) -> None:
         """Raises ConfigError for an address that cannot be understood."""
         self._url = url
+        self._parts = _parts(url)
         self._password = password
         self._read_only = read_only
-        self._described = _described(url)
         self._idle: queue.LifoQueue[Connection] = queue.LifoQueue(_IDLE)
-        self._free = threading.BoundedSemaphore(_MOST)
+        self._free = threading.BoundedSemaphore(MOST)
         self._closed = False
 
     @property
     def place(self) -> str:
         """Where the database is, to show to people: host, port and name."""
-        return self._described
+        return _described(self._parts)
 
     @contextmanager
     def transaction(self) -> Generator[Connection]:
@@ -74,9 +75,9 @@ class Connections:
     def _lent(self) -> Generator[Connection]:
         if self._closed:
             raise Unreachable("The store is closed.", hint="Open it again.")
-        if not self._free.acquire(timeout=_PATIENCE_SECONDS):
+        if not self._free.acquire(timeout=PATIENCE_SECONDS):
             raise Unreachable(
-                f"All {_MOST} connections to PostgreSQL are in use.", hint="Try again in a moment."
+                f"All {MOST} connections to PostgreSQL are in use.", hint="Try again in a moment."
             )
         try:
             with self._translated():
@@ -102,7 +103,7 @@ class Connections:
 
     def _dialled(self) -> Connection:
         more: dict[str, Any] = {} if self._password is None else {"password": self._password}
-        connection = psycopg.connect(make_conninfo(self._url, **_defaults(self._url), **more))
+        connection = psycopg.connect(make_conninfo(self._url, **_defaults(self._parts), **more))
         connection.read_only = self._read_only or None
         return connection
 
@@ -125,7 +126,9 @@ class Connections:
 
     def _first_line(self, error: Exception) -> str:
         text = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        return text.replace(self._password, "********") if self._password else text
+        for secret in filter(None, (self._password, self._parts.get("password"))):
+            text = text.replace(secret, "********")
+        return text
 
 
 def _translation(error: psycopg.Error, said: str, place: str) -> Error:
@@ -164,29 +167,36 @@ def _translation(error: psycopg.Error, said: str, place: str) -> Error:
 
 
 def _alive(connection: Connection) -> bool:
-    """Whether the server still holds the other end; looks at what has arrived and asks nothing."""
-    try:
-        connection.pgconn.consume_input()
-    except psycopg.OperationalError:
-        return False
-    return connection.pgconn.status == psycopg.pq.ConnStatus.OK
+    """Whether the server still holds the other end. Nothing is asked: whatever arrives on an idle connection is its
+    end, or something that is not worth finding out."""
+    watched = select.poll()
+    watched.register(connection.pgconn.socket, select.POLLIN)
+    return not connection.closed and not watched.poll(0)
 
 
-def _described(url: str) -> str:
+def _parts(url: str) -> dict[str, str]:
+    """The parts of an address. Raises ConfigError where it cannot be meant: a sign that a password has and that was not
+    escaped makes its pieces a port or the name of a database, which errors would repeat."""
     try:
-        parts = conninfo_to_dict(url)
+        parts = {name: str(value) for name, value in conninfo_to_dict(url).items() if value}
     except psycopg.Error:
         # libpq repeats a part of the address in its text, and that part may be the password
+        parts = {"port": "not read"}
+    named = (parts.get("host", ""), parts.get("dbname", ""), parts.get("user", ""))
+    if not parts.get("port", "0").replace(",", "").isdigit() or any("@" in name for name in named):
         raise ConfigError(
             "store.url cannot be read as the address of a PostgreSQL database.",
             hint="Write postgresql://USER@HOST:PORT/NAME, with signs such as @ or / in a name as %40 and %2F.",
-        ) from None
-    host = str(parts.get("host") or parts.get("hostaddr") or "the default host")
+        )
+    return parts
+
+
+def _described(parts: Mapping[str, str]) -> str:
+    host = parts.get("host") or parts.get("hostaddr") or "the default host"
     port = f":{parts['port']}" if parts.get("port") else ""
     return f"{host}{port}/{parts.get('dbname') or 'the default database'}"
 
 
-def _defaults(url: str) -> dict[str, Any]:
-    given = conninfo_to_dict(url)
+def _defaults(given: Mapping[str, str]) -> dict[str, Any]:
     wanted: dict[str, Any] = {"connect_timeout": _DIAL_SECONDS, "application_name": "costweir"}
     return {name: value for name, value in wanted.items() if name not in given}

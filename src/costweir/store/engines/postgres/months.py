@@ -23,6 +23,7 @@ Layout = Literal["partitions", "timescale"]
 TABLES = ("charges", "calls")
 #: Two processes that make the same partition wait for each other.
 _ONE_MAKER = "SELECT pg_advisory_xact_lock(7310925, 3)"
+EXTENSION_VERSION = "SELECT extversion FROM pg_extension WHERE extname = 'timescaledb'"
 _EXTENSION = "SELECT COUNT(*) FROM pg_extension WHERE extname = 'timescaledb'"
 _NATIVE = "SELECT COUNT(*) FROM pg_class WHERE oid = to_regclass('calls') AND relkind = 'p'"
 #: How long dropping a month waits for readers of the table before it gives up; questions that begin wait as long.
@@ -56,9 +57,8 @@ def timescale_statements(name: str) -> tuple[str, ...]:
 
 def missing(connection: Connection, table: str, months: Iterable[Month]) -> list[Month]:
     """The months that have no partition yet."""
-    wanted = {_name(table, month): month for month in months}
-    query = "SELECT n FROM UNNEST($names::TEXT[]) AS n WHERE to_regclass(n) IS NULL ORDER BY n"
-    return [wanted[str(row[0])] for row in run(connection, query, {"names": list(wanted)}).fetchall()]
+    there = set(partitions(connection, table))
+    return [month for month in months if _name(table, month) not in there]
 
 
 def make(connection: Connection, table: str, months: Sequence[Month]) -> None:

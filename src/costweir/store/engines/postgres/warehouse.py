@@ -80,10 +80,18 @@ class PostgresWarehouse:
         """Whether nothing can be written: it was opened so, or the role may only read. Known after `migrate`."""
         return self._read_only
 
-    @property
-    def place(self) -> str:
-        """Host, port and name of the database, for people."""
-        return self._connections.place
+    def about(self) -> tuple[str, bool]:
+        """What and where the database is, in one line for people, and whether it holds no store yet."""
+        with self._connections.transaction() as connection:
+            (server,) = run(connection, "SHOW server_version").fetchall()[0]
+            new = not _version(connection)
+            extension = run(connection, months.EXTENSION_VERSION).fetchone()
+            (role,) = run(connection, "SELECT CURRENT_USER").fetchall()[0]
+        with_extension = f" with TimescaleDB {extension[0]}" if extension else ""
+        text = (
+            f"PostgreSQL {str(server).split(' ')[0]}{with_extension} at {self._connections.place} as {role}"
+        )
+        return text, new
 
     def migrate(self) -> None:
         """Applies every pending migration in one transaction. Processes that start at the same time wait for each
@@ -249,8 +257,11 @@ class PostgresWarehouse:
         with self._connections.transaction() as connection:
             # the unique index alone would take the same id on another day
             run(connection, _APPENDING)
-            new = "WHERE NOT EXISTS (SELECT 1 FROM calls AS k WHERE k.call_id = n.call_id)"
-            return _add(connection, "calls", columns, (kinds, rows), new)
+            # and a call begins once, so only the months from there on have to be looked through
+            source, params = unnested(columns, kinds, rows)
+            known = "SELECT 1 FROM calls AS k WHERE k.call_id = n.call_id AND k.usage_date >= $since"
+            statement = f"INSERT INTO calls ({', '.join(columns)}) {source} WHERE NOT EXISTS ({known})"
+            return run(connection, statement, {**params, "since": min(days, default=date.min)}).rowcount
 
     def adjust(self, adjustments: Sequence[Mapping[str, Value]]) -> int:
         """Adds the later prices that are not there yet, in one transaction."""
