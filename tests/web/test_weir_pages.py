@@ -36,9 +36,9 @@ SESSION = "/live/sessions/s%2F1%20%3Cb%3E"
 
 
 @contextmanager
-def site_of(folder: Path) -> Iterator[tuple[TestClient, FakeDesk]]:
+def site_of(folder: Path, *, calls: int = 4) -> Iterator[tuple[TestClient, FakeDesk]]:
     desk = FakeDesk()
-    with LedgerReader(write_ledger(folder)) as reader:
+    with LedgerReader(write_ledger(folder, calls=calls)) as reader:
         app = create_app(desk, office=desk.office, ledger=lambda: reader)
         yield TestClient(app, base_url="http://127.0.0.1", client=("127.0.0.1", 50_000)), desk
     desk.office.close()
@@ -106,6 +106,19 @@ def test_a_session_shows_its_cost_against_its_cap(site: TestClient) -> None:
     lines = list(csv.DictReader(io.StringIO(site.get(f"{SESSION}/calls.csv?customer=acme").text)))
     assert [line["running_usd"] for line in lines[:-1]] == ["", "0.12", "0.09", "0.06", "0.03"]
     assert lines[-1]["settled_usd"] == "0.12"
+
+
+@pytest.mark.parametrize(("calls", "said"), [(3, False), (9, True)])
+def test_calls_of_the_same_size_again_and_again_are_pointed_at(
+    tmp_path: Path, calls: int, said: bool
+) -> None:
+    with site_of(tmp_path, calls=calls) as (client, _):
+        assert ("of the same size to the byte" in client.get(f"{SESSION}?customer=acme").text) is said
+
+
+def test_the_dearest_sessions_fit_beside_the_limits(site: TestClient) -> None:
+    head = site.get("/live").text.split('id="t-top"')[1].split("</thead>")[0]
+    assert head.count("<th ") == 6, "a wider table is cut off there"
 
 
 def test_two_customers_may_use_one_name(site: TestClient) -> None:

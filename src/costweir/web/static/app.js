@@ -42,6 +42,7 @@
     root.dataset.charts = "ready";
   };
   addEventListener("DOMContentLoaded", draw);
+  addEventListener("specs", draw);
   // On a phone the current tab may lie beyond the edge.
   const tab = $(".tabs [aria-current]");
   if (tab) tab.parentElement.scrollLeft = tab.offsetLeft - 32;

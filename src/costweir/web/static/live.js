@@ -16,6 +16,16 @@
       const next = fresh.getElementById(part.id);
       if (next && !busy(part) && next.innerHTML !== part.innerHTML) part.replaceChildren(...next.childNodes);
     });
+    // A chart is drawn anew where its numbers have changed, and nobody reads it now.
+    const changed = $$("script[data-spec]").filter((spec) => {
+      const next = $(`script[data-spec="${spec.dataset.spec}"]`, fresh);
+      if (!next || busy(spec.parentElement) || next.textContent === spec.textContent) return false;
+      spec.textContent = next.textContent;
+      const plot = $(".plot", spec.parentElement), told = $(".plot", next.parentElement);
+      if (plot && told) plot.setAttribute("aria-label", told.getAttribute("aria-label"));
+      return true;
+    });
+    if (changed.length) dispatchEvent(new Event("specs"));
   };
   const parts = $$("[data-refresh]");
   if (parts.length) {

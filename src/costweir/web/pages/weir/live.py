@@ -21,7 +21,7 @@ from costweir.web.pages.shell import Frame, Kit
 from costweir.web.pages.table import Cell, Column, Row, Table
 from costweir.web.pages.weir import rows, words
 from costweir.web.pages.weir.calls import address
-from costweir.web.pages.weir.sessions import caps_of, stops_of
+from costweir.web.pages.weir.sessions import brief, caps_of, stops_of
 from costweir.web.pages.weir.sessions import table as session_table
 from costweir.web.stream import Feeds, respond
 
@@ -68,7 +68,7 @@ def _state(kit: Kit, live: Live, *, at: datetime) -> Mapping[str, object]:
         "minutes": _bars(pulse), "twin": _twin(pulse), "finding": _finding(pulse),
         "calls": Table("Calls as they end", rows.CALLS, tuple(rows.call(row, at) for row in ended)),
         "blocked": Table("Blocked calls", rows.BLOCKED, tuple(rows.blocked(row, at) for row in refused[:TOP])),
-        "sessions": session_table(dearest, caps_of(balances), stops_of(kit), at=at) if dearest else None,
+        "sessions": brief(session_table(dearest, caps_of(balances), stops_of(kit), at=at)) if dearest else None,
         "near": _near(balances),
     }  # fmt: skip
 

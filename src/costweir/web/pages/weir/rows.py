@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from urllib.parse import quote, urlencode
 
+from costweir.domain.usage import INPUT_BUCKETS, OUTPUT_BUCKETS
 from costweir.guard.ledger import Attempt, Refused
 from costweir.web import format as fmt
 from costweir.web.pages.table import Cell, Column, Row
@@ -25,15 +26,16 @@ BLOCKED = (
 )  # fmt: skip
 _REASONS = {
     "budget_exceeded": "over budget", "rate_limited": "too fast", "price_unknown": "no price",
-    "unbounded_request": "no bound", "ledger_unavailable": "ledger away",
+    "unbounded_request": "no bound", "ledger_unavailable": "ledger away", "model_not_allowed": "model not allowed",
+    "scope_not_allowed": "may not say for whom", "endpoint_not_metered": "path not metered",
 }  # fmt: skip
 
 
 def call(row: Attempt, now: datetime) -> Row:
     """An attempt: what it holds while it is open, and what it cost afterwards."""
-    taken = sum(count for name, count in row.usage.items() if not name.startswith(("output", "reasoning")))
+    taken = sum(row.usage.get(name, 0) for name in INPUT_BUCKETS)
+    given = sum(row.usage.get(name, 0) for name in OUTPUT_BUCKETS)
     number = row.request_id
-    given = sum(row.usage.values()) - taken
     ended = row.ended_at is not None
     cost = words.cost_cell(row) if ended else Cell(fmt.NOTHING, title="still running")
     return (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from urllib.parse import quote, urlencode
 
@@ -14,6 +14,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from costweir.control.stops import Stop
+from costweir.domain.usage import COUNT_BUCKETS
 from costweir.errors import NotFound, UsageError
 from costweir.guard.ledger import Balance
 from costweir.guard.ledgers.live import Live, Part, Step, Total
@@ -31,6 +32,8 @@ SHOWN, CHARTED, MOST = 50, 400, 10_000
 PATIENCE_SECONDS = 2.0
 _STEP_SECONDS = 0.05
 _LONGEST_REASON = 200
+#: So many calls of the same size in so short a time may be a loop.
+_LOOP_CALLS, _LOOP_SPAN = 5, timedelta(minutes=5)
 _COLUMNS = (
     Column("Call", "request_id", numeric=False), Column("Feature", "feature", numeric=False),
     Column("Model", "model", numeric=False), Column("State", "state", numeric=False),
@@ -103,10 +106,10 @@ def page(kit: Kit, request: Request) -> Response:
         "chart": plot.running_cost(
             steps, held=total.held, lines=_lines(cap), description=_finding(total, cap), now=at
         ), "finding": _finding(total, cap), "features": _bars(by_feature, "no feature"), "models": _bars(by_model, ""),
-        "tokens": live.tokens(customer, name, now=at),
+        "tokens": [pair for pair in live.tokens(customer, name, now=at) if pair[0] not in COUNT_BUCKETS],
         "table": _table(shown, total, at), "hidden": total.calls - len(shown), "path": address_of(name),
         "query": urlencode({"customer": customer}), "charted": len(steps),
-        "now_cost": total.settled + total.held, "limits": _limits(kit, customer, name),
+        "repeats": _repeats(steps), "now_cost": total.settled + total.held, "limits": _limits(kit, customer, name),
     }  # fmt: skip
     crumbs = (("Live", "/live"), ("Sessions", "/live/sessions"), (name, ""))
     frame = Frame("weir_session.html", f"Session {name}", "live", crumbs, charts=True)
@@ -151,6 +154,23 @@ def _finding(total: Total, cap: Cap | None) -> str:
     of = f" of {words.limit_money(cap.balance.limit or 0)}" if cap else ""
     held = f" and {words.money(total.held)} held" if total.held else ""
     return f"Running cost: {words.money(total.settled)} settled{held}{of} after {fmt.plural(total.calls, 'call')}."
+
+
+def _repeats(steps: Sequence[Step]) -> int:
+    """How many of the newest calls were the same again, as far as numbers tell: model, feature, and the worst case to
+    the nano-dollar, which every byte of a request changes. 0 for too few to say anything."""
+    count = 0
+    for step in reversed(steps):
+        newest, one = steps[-1].attempt, step.attempt
+        same = (one.model, one.subject.feature, one.held) == (
+            newest.model,
+            newest.subject.feature,
+            newest.held,
+        )
+        if not same or newest.created_at - one.created_at > _LOOP_SPAN:
+            break
+        count += 1
+    return count if count >= _LOOP_CALLS else 0
 
 
 def _bars(parts: Sequence[Part], nameless: str) -> list[tuple[str, str, str, str]]:

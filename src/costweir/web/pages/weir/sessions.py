@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from starlette.requests import Request
@@ -96,6 +97,16 @@ def table(
             _row(one, caps.get((one.customer, one.session)), stop_of(stops, one.customer, one.session), at)
             for one in found
         ),
+    )
+
+
+def brief(table: Table) -> Table:
+    """The columns that a narrow place has room for: those that are not for wide screens only."""
+    kept = [place for place, column in enumerate(table.columns) if not column.wide]
+    return replace(
+        table,
+        columns=tuple(table.columns[place] for place in kept),
+        rows=tuple(tuple(row[place] for place in kept) for row in table.rows),
     )
 
 
