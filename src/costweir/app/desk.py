@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from costweir import __version__
-from costweir.app.engines import open_warehouse
+from costweir.app.engines import mark_of, open_warehouse
 from costweir.app.loading import load_slot, log_refused
 from costweir.app.locks import running_server
 from costweir.app.mirror import in_step, mirror, mirror_approvals, sync
@@ -97,6 +97,11 @@ class LocalDesk:
     def control(self) -> Control:
         """What people set, in step with the configuration file."""
         return self._open()[1]
+
+    @property
+    def store_mark(self) -> str:
+        """Tells this store from one that the settings named before; empty for the usual file."""
+        return mark_of(self._settings)
 
     def _open(self) -> tuple[Warehouse, Control]:
         with self._opening:

@@ -74,6 +74,16 @@ def _postgres(settings: Settings, *, read_only: bool) -> PostgresWarehouse:
     )
 
 
+def mark_of(settings: Settings) -> str:
+    """Tells one store from another in what is remembered about it; empty for the file that is there by default. Holds
+    no password."""
+    url = settings.store.url
+    if settings.store_path is not None:
+        return "" if url == type(settings.store)().url else f"@{url}"
+    parts = urlsplit(server_of(settings)[0])
+    return f"@{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
 def server_of(settings: Settings) -> tuple[str, str | None]:
     """The address of the database server and its password, which is None where the address or the environment of the
     library says it.

@@ -119,6 +119,7 @@ class Schedule:
                 self._read_again()
                 if self._pull_due():
                     self._lookout.wake()
+                self._desk.retain(now=self._clock())
             except (Error, OSError) as error:
                 # A store that is held for a moment, or a full disk: the next turn may do better.
                 _LOG.warning("schedule: %s", error)

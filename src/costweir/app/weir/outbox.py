@@ -149,6 +149,8 @@ class Outbox:
         write: Callable[[bytes], object] = _nowhere,
     ) -> None:  # fmt: skip
         self._desk = desk
+        # another store has to be told of every call that the ledger still knows
+        self._cursor = CURSOR + desk.store_mark
         self._open_source = open_source
         self._kinds = kinds
         self._write = write
@@ -174,13 +176,13 @@ class Outbox:
         # First what people are told of: a warehouse that does not answer must not keep it from them.
         while hear(control, self._source, self._write) == EVENTS:
             pass
-        ended = self._source.outbox(int(control.get(CURSOR, "0")), BATCH)
+        ended = self._source.outbox(int(control.get(self._cursor, "0")), BATCH)
         if ended:
             self._desk.warehouse.append([call_of(attempt, self._kinds) for _, attempt in ended])
             late = [row for _, attempt in ended if (row := adjustment_of(attempt)) is not None]
             if late:
                 self._desk.warehouse.adjust(late)
-            control.put(CURSOR, str(ended[-1][0]))
+            control.put(self._cursor, str(ended[-1][0]))
         return len(ended)
 
     def _run(self) -> None:
