@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from costweir import config
 from costweir.alerts import rulebook
@@ -59,6 +60,19 @@ def test_names_and_events_are_apart() -> None:
     assert all(rule.hint for rule in rules)
     # Those of Prometheus are carried by the files that are rendered.
     assert all((rule.watch is None) == (rule.plane == "prometheus") for rule in rules)
+
+
+def test_what_prometheus_carries_is_in_its_rules() -> None:
+    file = Path(rulebook.__file__).parents[1] / "telemetry/stack/data/rules.yaml"
+    carried = {
+        alert["alert"]: alert for group in yaml.safe_load(file.read_text("utf-8")) for alert in group.get("alerts", ())
+    }  # fmt: skip
+    for rule in rulebook.shipped():
+        assert set(rule.carried) <= set(carried), rule.id
+        assert rule.carried or rule.plane == "native", rule.id
+        if len(rule.carried) == 1 and rule.carried != ("Heartbeat",):
+            told = carried[rule.carried[0]]
+            assert (told["severity"], told["team"]) == (rule.severity, rule.team), rule.id
 
 
 def test_every_table_has_its_fields() -> None:
@@ -184,3 +198,25 @@ def test_a_row_that_cannot_be_read_is_refused_with_its_place(
     with pytest.raises(ConfigError) as caught:
         config.load(path=file, environ={"COSTWEIR_DATA_DIR": str(tmp_path)})
     assert sentence in caught.value.message
+
+
+def table() -> str:
+    """The rules as the page shows them."""
+    rows = ["| rule | severity | team | fires when | for | keep |", "|---|---|---|---|---|---|"]
+    for rule in rulebook.shipped():
+        if rule.plane == "prometheus":
+            fires = "Prometheus: " + ", ".join(f"`{name}`" for name in rule.carried)
+        else:
+            tests = [f"`{test.words()}`" for test in rule.when]
+            tests += [f"`{rule.floor.field}` USD >= {rule.floor.usd}"] if rule.floor else []
+            tests += [f"`{rule.least.field}` >= {rule.least.count}"] if rule.least else []
+            fires = f"{rule.title}: {', '.join(tests)}" if tests else rule.title
+        spans = [span if span != "0" else "" for span in (rule.lasting, rule.keep)]
+        rows.append(f"| `{rule.id}` | {rule.severity} | {rule.team} | {fires} | {spans[0]} | {spans[1]} |")
+    return "\n".join(rows)
+
+
+def test_the_page_shows_the_rules_as_they_are() -> None:
+    """To write it again: put `table()` between the marks."""
+    page = (Path(__file__).parents[2] / "docs/alerts.md").read_text(encoding="utf-8")
+    assert page.partition("<!-- rules -->\n")[2].partition("\n<!-- /rules -->")[0] == table()

@@ -49,18 +49,21 @@ CASES: Mapping[str, tuple[dict[str, Cell], dict[str, Cell]]] = {
         {**BUDGET, "used_share": "1", "spent_usd": "10.00", "mode": "observe"}, {"mode": "strict"},
     ),
     "billed_threshold": (
-        {"budget": "gcp-month", "window": "month", "window_since": "2026-11-01", "used_share": "0.8",
+        {"budget": "gcp-month", "scope": "provider", "scope_id": "gcp", "window": "month",
+         "window_since": "2026-11-01", "used_share": "0.8",
          "billed_cost": "80.00", "limit_usd": "100.00", "metered": False}, {"metered": True},
     ),
     "billed_exceeded": (
-        {"budget": "gcp-month", "window": "month", "window_since": "2026-11-01", "used_share": "1.01",
+        {"budget": "gcp-month", "scope": "provider", "scope_id": "gcp", "window": "month",
+         "window_since": "2026-11-01", "used_share": "1.01",
          "billed_cost": "101.00", "limit_usd": "100.00", "metered": True}, {"used_share": "1"},
     ),
     "spend_burn_fast": ({**PACE, "times": "14.41"}, {"long_usd": "4.99"}),
     "spend_burn_medium": ({**PACE, "times": "6.01"}, {"times": "6"}),
     "spend_burn_slow": ({**PACE, "times": "1.51"}, {"long_usd": "9.99"}),
     "spend_overrun": (
-        {**BUDGET, "month": "2026-11", "projected_usd": "11.20", "projected_share": "1.12", "days": 7}, {"days": 6},
+        {**BUDGET, "month": "2026-11", "projected_usd": "11.20", "projected_share": "1.12", "used_share": "0.9",
+         "days": 7}, {"days": 6},
     ),
     "spend_rate": ({"cost_1h": "100.01", "calls_1h": 7}, {"cost_1h": "100.00"}),
     "spend_spike": (

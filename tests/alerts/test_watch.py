@@ -226,6 +226,12 @@ def test_a_month_that_will_not_last_is_told_before_it_is_over(world: World) -> N
     assert row.period == "2026-11"
 
 
+def test_a_month_that_is_over_its_limit_already_needs_no_projection(world: World) -> None:
+    world.budget("all", "50")
+    world.bill(*lines("4", days=30))
+    assert world.look() == []
+
+
 def test_a_projection_needs_a_week(world: World) -> None:
     world.budget("all", "10")
     world.bill(*lines("4", days=6))

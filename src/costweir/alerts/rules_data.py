@@ -23,7 +23,7 @@ FIELDS: Mapping[str, frozenset[str]] = {
     table: frozenset(names.split())
     for table, names in {
         "pace": "budget scope window limit_usd times long_usd short_usd empty_hours one",
-        "outlook": "budget scope month limit_usd projected_usd projected_share spent_usd days one",
+        "outlook": "budget scope month limit_usd projected_usd projected_share spent_usd used_share days one",
         "usual": "cost_1h usual_usd times days against",
         "fresh": "model provider customer key feature project cost first_day last_day days_known history_days",
         "events": "kind who budget scope window threshold spent_usd limit_usd debt_usd request_id model one",
@@ -156,6 +156,8 @@ class Rule(Section):
     """Who is to hear of it."""
     plane: Literal["native", "prometheus"] = "native"
     """Who evaluates it: Costweir itself, or the rendered Prometheus rules."""
+    carried: tuple[str, ...] = ()
+    """The rendered rules of Prometheus that are about the same."""
     enabled: bool = True
     """Whether it is watched."""
     watch: Watch | None = None
@@ -222,7 +224,7 @@ class Rule(Section):
             "floor_usd": format(self.floor.usd, "f") if self.floor else None,
             "least": f"{self.least.field} {self.least.count}" if self.least else None,
             "for": self.lasting, "keep": self.keep, "every": self.every, "hint": self.hint, "link": self.link,
-            "answers": list(self.answers), "origin": self.origin,
+            "prometheus": list(self.carried), "answers": list(self.answers), "origin": self.origin,
         }  # fmt: skip
 
     def _watched(self) -> str:

@@ -134,6 +134,7 @@ def outlooks(
         found.append({
             **budget.row(), "month": str(month), "projected_usd": decimal_text(told[0]),
             "projected_share": _fewer(told[0] / budget.usd), "spent_usd": decimal_text(spent), "days": told[1],
+                "used_share": _fewer(spent / budget.usd),
         })  # fmt: skip
     return found
 
