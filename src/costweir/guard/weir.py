@@ -26,7 +26,7 @@ from costweir.guard.windows import SECOND
 #: How long an attempt may be open without a sign of life.
 LEASE = 600 * SECOND
 #: Ended attempts that are remembered, so that a repeat is answered without the file.
-REMEMBERED = 10_000
+REMEMBERED = 4_096
 HOUR = 3_600 * SECOND
 #: No single call holds or costs more than a million dollars; sums of nano-dollars stay whole numbers everywhere.
 MOST = 10**15

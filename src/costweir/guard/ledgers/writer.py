@@ -83,7 +83,7 @@ class Writer:
         self._log = Log(path, token) if durability == "fsync" else None
         #: What the log has and the file does not yet, since when, and the number of the commit that is tried.
         self._ahead: list[Rows] = []
-        self._ahead_since = 0.0
+        self._ahead_since: float = 0
         self._trying = 0
         self._queue: SimpleQueue[tuple[Thing | None, Waiter | None]] = SimpleQueue()
         self._backlog: deque[Batch] = deque()

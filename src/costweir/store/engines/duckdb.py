@@ -194,7 +194,7 @@ class DuckDBWarehouse:
         ):
             file.write(lines)
             file.flush()
-            source, params = _lines(columns, Path(file.name), len(lines))
+            source, params = _lines(columns, Path(file.name), max(map(len, lines.split(b"\n"))))
             with self._cursor() as cursor, _transaction(cursor):
                 return _count(
                     cursor,
@@ -385,7 +385,7 @@ def _unnest(
     return f"SELECT {', '.join(parts)}", params
 
 
-def _lines(columns: Sequence[str], path: Path, size: int) -> tuple[str, dict[str, Value]]:
+def _lines(columns: Sequence[str], path: Path, longest: int) -> tuple[str, dict[str, Value]]:
     """A SELECT that gives the calls of a file with a JSON object in each line."""
     kinds = ", ".join(f"{name}: '{schema.SQL_TYPES[schema.CALL_KINDS[name]]}'" for name in columns)
     reading = (
@@ -393,7 +393,8 @@ def _lines(columns: Sequence[str], path: Path, size: int) -> tuple[str, dict[str
     )
     return (
         f"SELECT {', '.join(columns)} FROM {reading}",  # noqa: S608
-        {"path": str(path), "size": max(size, 65_536)},
+        # twice this is what every thread reads at once
+        {"path": str(path), "size": max(longest + 1, 262_144)},
     )
 
 
