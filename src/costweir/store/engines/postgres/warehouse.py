@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
@@ -9,13 +10,14 @@ from pathlib import Path
 
 from costweir.domain.charge import Kind
 from costweir.domain.period import Month
-from costweir.errors import CheckFailed, Conflict, NotFound
+from costweir.errors import CheckFailed, Conflict, Error, NotFound
 from costweir.store import aging, remapping, restating, schema, staged
 from costweir.store.engines.postgres import bulk, months
 from costweir.store.engines.postgres.connections import Connection, Connections
 from costweir.store.engines.postgres.statements import bytewise, insert, number, run, table, unnested
 from costweir.store.warehouse import Capabilities, Load, Parameter, Reader, Remap, Slot, Table, Value
 
+_LOG = logging.getLogger("costweir.store")
 CAPABILITIES = Capabilities(
     dialect="postgres", max_decimal_digits=131072, transactions=True, many_processes=True, reads_parquet=False
 )
@@ -105,33 +107,25 @@ class PostgresWarehouse:
             _check_current(applied)
             return
         if schema.pending(applied):
-            with self._connections.transaction() as connection:
-                self._migrate(connection)
+            self._bring_forward()
         self._grant()
 
-    def _migrate(self, connection: Connection) -> None:
-        run(connection, _MIGRATING)
-        run(connection, schema.VERSION_TABLE)
-        applied = _version(connection)
-        steps = schema.pending(applied)
-        self._layout = months.layout_for(connection, new=not applied)
-        for step in steps:
-            for statement in step.statements:
-                run(connection, months.partitioned(bytewise(statement), self._layout))
-            if step.version == 1 and self._layout == "timescale":
-                for statement in months.timescale_statements("hypertables"):
-                    run(connection, statement)
-            insert(
-                connection,
-                "schema_version",
-                {"version": step.version, "title": step.title, "applied_at": _now()},
-            )
-        for since, statement in _INDEXES if steps else ():
-            if since <= steps[-1].version:
-                run(connection, statement)
-        if not applied and self._layout == "timescale":
-            for statement in months.timescale_statements("aggregate"):
-                run(connection, statement)
+    def _bring_forward(self) -> None:
+        with self._connections.transaction() as connection:
+            layout = months.layout_for(connection, new=not _version(connection))
+        try:
+            with self._connections.transaction() as connection:
+                _migrate(connection, layout)
+        except Error as error:
+            if layout != "timescale":
+                raise
+            # an extension that does not do what is asked of it must not keep anybody from their bills
+            _LOG.warning("TimescaleDB is not used, months are partitions instead: %s", error.message)
+            with self._connections.transaction() as connection:
+                _migrate(connection, "partitions")
+        with self._connections.transaction() as connection:
+            # another process may have been first, and chosen
+            self._layout = months.layout_for(connection, new=False)
 
     def _grant(self) -> None:
         """Lets the reading role read what there is, and what later versions add."""
@@ -338,6 +332,29 @@ def _add(
     """Adds rows (their kinds, and the rows) in one statement and says how many went in."""
     source, params = unnested(columns, *values)
     return run(connection, f"INSERT INTO {target} ({', '.join(columns)}) {source} {more}", params).rowcount
+
+
+def _migrate(connection: Connection, layout: months.Layout) -> None:
+    """Applies what is pending, in the transaction of `connection`."""
+    run(connection, _MIGRATING)
+    run(connection, schema.VERSION_TABLE)
+    applied = _version(connection)
+    steps = schema.pending(applied)
+    for step in steps:
+        for statement in step.statements:
+            run(connection, months.partitioned(bytewise(statement), layout))
+        if step.version == 1 and layout == "timescale":
+            for statement in months.timescale_statements("hypertables"):
+                run(connection, statement)
+        insert(
+            connection, "schema_version", {"version": step.version, "title": step.title, "applied_at": _now()}
+        )
+    for since, statement in _INDEXES if steps else ():
+        if since <= steps[-1].version:
+            run(connection, statement)
+    if not applied and layout == "timescale":
+        for statement in months.timescale_statements("aggregate"):
+            run(connection, statement)
 
 
 def _version(connection: Connection) -> int:

@@ -1,2 +1,2 @@
 -- Whole chunks of one table that lie before a day. What is left of the chunk of that day is deleted afterwards.
-SELECT drop_chunks($facts, older_than => CAST($before AS DATE));
+SELECT drop_chunks(CAST($facts AS REGCLASS), older_than => CAST($before AS DATE));
