@@ -17,7 +17,7 @@ from typing import Any
 import psycopg
 
 from costweir.app import LocalDesk, open_desk
-from costweir.config import load
+from costweir.config import Settings, load
 from costweir.demo import write_world
 from costweir.domain.period import Month
 from costweir.store.engines.duckdb import DuckDBWarehouse
@@ -53,9 +53,11 @@ class Engine:
 
 
 @contextmanager
-def small_world(folder: Path) -> Iterator[DuckDBWarehouse]:
+def small_world(folder: Path) -> Iterator[tuple[LocalDesk, Settings]]:
     """A small part of the sample world with calls, later prices and approved models besides."""
     written = write_world(folder / "world", today=TODAY, scale=0.03)
+    with (written.out / "costweir.toml").open("a", encoding="utf-8") as file:
+        file.write(f'[[approved_models]]\ncustomer = "{written.customers[0].id}"\nmodels = ["gpt-5-mini"]\n')
     settings = load(
         path=written.out / "costweir.toml", environ={}, overrides={"data_dir": str(folder / "data")}
     )
@@ -63,18 +65,10 @@ def small_world(folder: Path) -> Iterator[DuckDBWarehouse]:
         assert isinstance(desk, LocalDesk)
         for path in written.pull_paths:
             desk.pull_files([str(path)], sample=True)
-    store = DuckDBWarehouse.open(folder / "data" / "facts.duckdb")
-    calls = list(_calls([customer.id for customer in written.customers]))
-    store.append(calls)
-    store.adjust([_adjustment(call, number) for number, call in enumerate(calls[:12])])
-    top = written.customers[0].id
-    store.mirror(
-        "customer_approved_models", ("customer_id", "model"), [(top, "gpt-5-mini"), ("acme", "gpt-5")]
-    )
-    try:
-        yield store
-    finally:
-        store.close()
+        calls = list(_calls([customer.id for customer in written.customers]))
+        desk.warehouse.append(calls)
+        desk.warehouse.adjust([_adjustment(call, number) for number, call in enumerate(calls[:12])])
+        yield desk, settings
 
 
 def _calls(customers: Sequence[str]) -> Iterator[dict[str, Any]]:
@@ -102,7 +96,8 @@ def _adjustment(call: Mapping[str, Any], number: int) -> dict[str, Any]:
         "call_id": call["call_id"], "step": 1, "run_id": "r1",
         "reason": "corrected" if call["settled_usd"] else "priced",
         "usd_before": call["settled_usd"], "usd_after": Decimal(number + 1).scaleb(-3), "price_version_before": None,
-        "price_version_after": "book-2", "adjusted_by": "ann", "adjusted_at": datetime.combine(date(2026, 11, 19), time(6)),
+        "price_version_after": "book-2", "adjusted_by": "ann",
+        "adjusted_at": datetime.combine(date(2026, 11, 19), time(6)),
         "adjusted_on": date(2026, 11, 19),
     }  # fmt: skip
 
@@ -228,5 +223,27 @@ def filled(
     text = text.replace("${__to:date:iso}", f"{until:%Y-%m-%dT%H:%M:%S.000Z}").replace(
         "${dataset}", "costweir"
     )
+    assert "$" not in text, text
+    return text
+
+
+def address(
+    template: str,
+    chosen: Mapping[str, Sequence[str] | None],
+    *,
+    since: datetime = SINCE,
+    until: datetime = UNTIL,
+) -> str:
+    """The path that the Infinity data source asks for. All is inserted as the list's all value, a star, for which its
+    macro writes nothing."""
+    text = re.sub(r"\$\{(\w+):csv\}", lambda match: ",".join(chosen.get(match[1]) or ("*",)), template)
+
+    def combined(match: re.Match[str]) -> str:
+        prefix, suffix, between, *values = match[1].split(",")
+        return "" if values == ["*"] else between.join(f"{prefix}{value}{suffix}" for value in values)
+
+    text = re.sub(r"\$__combineValues\(([^)]*)\)", combined, text)
+    text = text.replace("${__timeFrom:date:YYYY-MM-DD}", f"{since:%Y-%m-%d}")
+    text = text.replace("${__timeTo:date:YYYY-MM-DD}", f"{until:%Y-%m-%d}")
     assert "$" not in text, text
     return text

@@ -12,15 +12,19 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 
 sys.path.append(str(Path(__file__).parent))
+sys.path.append(str(Path(__file__).parents[1] / "web"))
 
+from api_server import ADMIN, GENEROUS, running
 from boards_world import (
     SINCE,
     TODAY,
     UNTIL,
     Engine,
+    address,
     chdb_engine,
     duckdb_engine,
     fill_postgres,
@@ -30,14 +34,21 @@ from boards_world import (
 )
 from engines import fresh_database, postgres_server
 
+from costweir.app.desk import LocalDesk
+from costweir.app.office import DeskOffice
+from costweir.config import Settings
 from costweir.queries.ask import ask
 from costweir.queries.panels import REST, Marks, PanelQuestion, members_sql, panel_sql
 from costweir.queries.request import Request
 from costweir.store.engines.duckdb import DuckDBWarehouse
+from costweir.telemetry.grafana import api
 from costweir.telemetry.grafana.board import Board, Panel, boards
 from costweir.telemetry.grafana.foundation import target_fields
 from costweir.telemetry.grafana.marks import marks_of
 from costweir.telemetry.grafana.sets import STORES
+from costweir.web.access import Access, Keys
+from costweir.web.api import Writes, api_routes
+from costweir.web.app import create_app
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(300)]
 
@@ -57,18 +68,39 @@ Chosen = Mapping[str, tuple[str, ...] | None]
 
 
 @pytest.fixture(scope="session")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DuckDBWarehouse]:
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[LocalDesk, Settings]]:
     with small_world(tmp_path_factory.mktemp("boards")) as opened:
         yield opened
+
+
+@pytest.fixture(scope="session")
+def store(world: tuple[LocalDesk, Settings]) -> DuckDBWarehouse:
+    assert isinstance(world[0].warehouse, DuckDBWarehouse)
+    return world[0].warehouse
+
+
+@pytest.fixture(scope="session")
+def site(world: tuple[LocalDesk, Settings]) -> Iterator[str]:
+    """The API over the same desk, behind a real server."""
+    desk, settings = world
+    office = DeskOffice(desk, settings)
+    writes = Writes(load=desk.load, adopt=desk.adopt, export=desk.export)
+    routes = api_routes(desk, writes=writes, ready=desk.not_ready, office=office)
+    app = Access(
+        create_app(desk, routes=routes, office=office), keys=Keys(ADMIN), open_reading=True, tokens=office.token,
+        limits=GENEROUS,
+    )  # fmt: skip
+    with running(app) as url:
+        yield url
 
 
 @pytest.fixture(scope="session")
 def engines(store: DuckDBWarehouse, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Engine]]:
     """The same rows three times; PostgreSQL is read as the role of the data source would be."""
     with ExitStack() as stack:
-        address = fresh_database(stack.enter_context(postgres_server()))
-        fill_postgres(store, address)
-        connection, run = postgres_run(address)
+        database = fresh_database(stack.enter_context(postgres_server()))
+        fill_postgres(store, database)
+        connection, run = postgres_run(database)
         stack.callback(connection.close)
         clickhouse = stack.enter_context(chdb_engine(store, tmp_path_factory.mktemp("parquet")))
         yield [duckdb_engine(store), Engine("postgres", STORES["postgres"].plugin, run), clickhouse]
@@ -210,3 +242,34 @@ def test_marks_say_what_was_changed_and_when(engines: list[Engine]) -> None:
     assert seen[0] == seen[1]
     assert ("2026-11-19", "openai", "call_adjustments") in seen[0]
     assert {"restatements", "call_adjustments"} == {tags for _, _, tags in seen[0]}
+
+
+ASKED = [(board, panel) for board in boards() for panel in board.panels if panel.ask]
+
+
+@pytest.mark.parametrize(
+    ("board", "panel"), ASKED, ids=[f"{board.slug}-{panel.key}" for board, panel in ASKED]
+)
+def test_the_api_answers_a_panel_with_every_column(
+    site: str, store: DuckDBWarehouse, picks: list[Chosen], board: Board, panel: Panel
+) -> None:
+    question = panel.question(board.choices)
+    template = api.address(question)
+    for chosen in (picks[0], picks[1], picks[2], picks[-1]):
+        reply = httpx2.get(site + address(template, chosen), timeout=30)
+        assert reply.status_code == 200, reply.text
+        rows = reply.json()["rows"]
+        wanted = {column.selector for column in api.columns(question)}
+        assert all(wanted <= row.keys() for row in rows)
+        if chosen is picks[0]:
+            assert rows, "the panel is empty on the sample world"
+        where = {
+            name: values for name, values in chosen.items() if values and name in question.open_choices()
+        }
+        same_days = {"since": SINCE.date(), "until": UNTIL.date() + timedelta(days=1)}
+        told = ask(
+            store,
+            Request(question.question, question.by, where, basis=question.basis, **same_days),
+            today=TODAY,
+        )
+        assert reply.json()["total"] == told.total or question.question == "budgets"

@@ -13,10 +13,12 @@ from costweir.queries.question import Question, find_question
 
 
 def days_in_order(case: Case) -> None:
-    """`since` lies before `until`."""
+    """`since` lies before `until` and not after `through`."""
     query = case.query
     if query and query.get("since") and query.get("until") and query["since"] >= query["until"]:
         query.pop("until")
+    if query and query.get("since") and query.get("through") and query["since"] > query["through"]:
+        query.pop("through")
 
 
 def readable_filters(query: dict[str, Any], known: Callable[[str], bool]) -> None:

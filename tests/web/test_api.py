@@ -64,6 +64,13 @@ def test_an_empty_parameter_counts_as_not_given(served: Site) -> None:
     assert served.get("/v1/answers/spend?by=&where=&since=&until=&limit=").json == bare.json
 
 
+def test_the_days_may_be_given_by_the_last_of_them(served: Site) -> None:
+    until = served.get("/v1/answers/spend?since=2026-10-01&until=2026-11-01").json
+    assert served.get("/v1/answers/spend?since=2026-10-01&through=2026-10-31").json == until
+    assert served.get("/v1/answers/spend?since=2026-10-01&through=2026-12-31&until=2026-11-01").json == until
+    assert served.get("/v1/answers/spend?through=9999-12-31").json == served.get("/v1/answers/spend").json
+
+
 # -- lines, page by page
 
 

@@ -26,7 +26,7 @@ def address(panel: PanelQuestion) -> str:
     """The path and query; days and picked values are filled in by the data source."""
     pairs = [f"by={quote(name)}" for name in panel.by]
     pairs += [f"where={quote(f'{name}={value}')}" for name, values in panel.where.items() for value in values]
-    pairs.append("since=${__timeFrom:date:YYYY-MM-DD}")
+    pairs += ["since=${__timeFrom:date:YYYY-MM-DD}", "through=${__timeTo:date:YYYY-MM-DD}"]
     pairs += [f"basis={panel.basis}"] if panel.basis else []
     limit = panel.limit if panel.limit is not None else panel.top
     pairs += [f"limit={limit:d}"] if limit is not None and "day" not in panel.by else []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 from costweir.errors import NotFound, UsageError
 from costweir.queries.charge_pages import MOST, ChargesRequest
@@ -39,6 +39,7 @@ ANSWER_PARAMS = (
           repeated=True, checked=False),
     SINCE,
     UNTIL,
+    Param("through", _DAY, "Last day, UTC; the earlier of this and until counts."),
     Param("limit", {"type": "integer", "minimum": 1, "maximum": 2**53 - 1},
           "Only the largest rows; the rest is in `other`."),
     Param("basis", {"type": "string", "enum": list(COST_COLUMNS)}, "Which cost; the default is the question's first."),
@@ -74,7 +75,7 @@ def _request(values: Mapping[str, object]) -> Request:
     by = [part for text in _texts(values, "by") for part in text.split(",") if part]
     return Request(
         question=str(values["id"]), by=tuple(by), where=_filters(_texts(values, "where")),
-        since=_day(values, "since"), until=_day(values, "until"), limit=_whole(values, "limit"),
+        since=_day(values, "since"), until=_end(values), limit=_whole(values, "limit"),
         basis=str(values.get("basis", "")), currency=str(values.get("currency", "")),
     )  # fmt: skip
 
@@ -164,6 +165,15 @@ def _one(noun: str, read: Callable[[Call], Sequence[Record]]) -> Callable[[Call]
 def _texts(values: Mapping[str, object], name: str) -> list[str]:
     found = values.get(name)
     return [str(item) for item in found] if isinstance(found, list) else []  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+
+
+def _end(values: Mapping[str, object]) -> date | None:
+    """The first day after the ones asked for, said as such or by the last of them; the earlier counts."""
+    until, through = _day(values, "until"), _day(values, "through")
+    if through is None or through == date.max:
+        return until
+    after = through + timedelta(days=1)
+    return min(until, after) if until else after
 
 
 def _day(values: Mapping[str, object], name: str) -> date | None:
