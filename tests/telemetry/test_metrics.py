@@ -13,6 +13,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from prometheus_client.exposition import choose_encoder
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_open
 from prometheus_client.parser import text_string_to_metric_families as read_text
 from prometheus_client.samples import Exemplar
@@ -198,6 +199,21 @@ def test_the_scraper_says_in_which_format(accept: str, begins: str) -> None:
     assert "content-encoding" not in found.headers
 
 
+@pytest.mark.parametrize("escaping", ["underscores", "allow-utf-8", "dots", "values"])
+@pytest.mark.parametrize("kind", ["application/openmetrics-text;version=1.0.0", "text/plain;version=1.0.0"])
+def test_every_scheme_of_escaping_gives_what_the_library_gives(kind: str, escaping: str) -> None:
+    reading = Reading()
+    reading.put("llm_requests_total", 3, "up", 'a"b', "ok", "gold", "prod", "")
+    reading.put("costweir_build_info", 1, "1.0")
+    reading.spreads["llm_latency_seconds"] = [Spread(("up", "big"), [1] * 13, Decimal(3))]
+    made, accept = exporter(lambda: reading), f"{kind};escaping={escaping}"
+
+    def lines(body: bytes) -> list[bytes]:
+        return [line for line in body.splitlines() if not line.startswith(b"process_")]
+
+    assert lines(made.expose(accept, "").body) == lines(choose_encoder(accept)[0](made))
+
+
 def test_gzip_for_those_who_take_it() -> None:
     found = exporter().expose("", "br, gzip;q=1.0")
     assert found.headers["content-encoding"] == "gzip"
@@ -211,7 +227,7 @@ def test_a_snapshot_that_is_none_is_refused() -> None:
 
 
 def test_a_scrape_of_a_thousand_customers_and_a_hundred_models_is_small_and_quick() -> None:
-    """The goal is 50 ms and 1 MB; a machine that is busy with other tests gets ten times as long."""
+    """The goal is 50 ms and 1 MB; what is measured here is CPU, and a slow machine gets ten times as much."""
     counts = Metrics(customers=200)
     for number in range(20_000):
         model, customer = (
@@ -233,9 +249,9 @@ def test_a_scrape_of_a_thousand_customers_and_a_hundred_models_is_small_and_quic
         counts.began("openai", model, number % 9_000, seen)
     found = exporter(lambda: read_snapshot(msgspec.json.encode(snapshot(counts, {}))))
     for accept in ("", OPEN):
-        began = time.perf_counter()
+        began = time.process_time()
         body = found.expose(accept, "").body
-        took = time.perf_counter() - began
+        took = time.process_time() - began
         assert took < 0.5
         assert len(body) < 1_000_000
         assert body.count(b"llm_latency_seconds_bucket{") == 100 * 13

@@ -7,17 +7,19 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from functools import cache
+from functools import cache, partial
 from importlib import resources
 from typing import Any, cast
 
 from prometheus_client.exposition import choose_encoder, gzip_accepted
 from prometheus_client.metrics_core import Metric
+from prometheus_client.openmetrics.exposition import ALLOWUTF8, UNDERSCORES
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 from prometheus_client.samples import Exemplar, Sample
 
 Value = int | Decimal
+Encoder = Callable[[Collector], bytes]
 
 #: Longest value of a label, and most series of a family whose values are read from tables.
 MOST_LETTERS = 120
@@ -128,6 +130,9 @@ class Exporter(Collector):
     def expose(self, accept: str, encodings: str) -> Exposed:
         """The exposition in the format and encoding that the scraper asked for."""
         encode, content_type = choose_encoder(accept)
+        if getattr(encode, "keywords", {}).get("escaping") == UNDERSCORES:
+            # Our names have nothing to be escaped, and the other scheme looks at no letter to see it.
+            encode = cast("Encoder", partial(cast("Callable[..., bytes]", encode), escaping=ALLOWUTF8))
         body = encode(self)
         headers = {
             "content-type": content_type,
