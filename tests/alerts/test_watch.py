@@ -13,7 +13,10 @@ import pytest
 
 from costweir import config
 from costweir.alerts import Watched, watch
-from costweir.alerts.watch import Memory, last_look
+from costweir.alerts.rules_data import Watch
+from costweir.alerts.rules_facts import _TABLES, Facts  # pyright: ignore[reportPrivateUsage]
+from costweir.alerts.rules_tables import silence
+from costweir.alerts.watch import Memory
 from costweir.control import Budget, Control
 from costweir.control.pulls import PullState
 from costweir.errors import ConfigError, Unreachable
@@ -37,11 +40,10 @@ class World:
         self.set(rows)
 
     def set(self, rows: str) -> None:
-        """Other settings. These looks jump over hours, which is no matter but for the test of it."""
+        """Other settings."""
         file = self.folder / "costweir.toml"
         file.write_text(
-            rows or '[[alerts]]\nid = "nobody_watched"\nenabled = false\n'
-            '[[models]]\nid = "big"\nprovider = "up"\nupstream = "o9"\n'
+            rows or '[[models]]\nid = "big"\nprovider = "up"\nupstream = "o9"\n'
             '[[providers]]\nid = "up"\nkind = "openai"\nbase_url = "https://up.example/v1"\n',
             encoding="utf-8",
         )  # fmt: skip
@@ -106,7 +108,6 @@ def lines(cost: str, *, days: int, last: date = date(2026, 11, 19), **given: Any
 def test_nothing_is_wrong_in_an_empty_house(world: World) -> None:
     assert world.look() == []
     assert world.look(minute=1) == []
-    assert last_look(world.control) == NOW + timedelta(minutes=1)
 
 
 def test_a_healthy_house_is_silent(world: World) -> None:
@@ -435,13 +436,31 @@ def test_a_row_that_fits_no_rule_is_refused(world: World) -> None:
 
 
 def test_a_long_silence_is_told_by_who_looks_again(world: World) -> None:
-    world.set('name = "Tiny"\n')
-    assert world.look() == []
-    assert world.look(minute=14) == []
-    assert world.look(minute=40) == ["nobody_watched"]
+    def told(before: int, now: int) -> dict[str, Any]:
+        return {"silence": silence(NOW + timedelta(minutes=before), NOW + timedelta(minutes=now))}
+
+    assert world.look(told=told(-1, 0)) == []
+    assert world.look(minute=14, told=told(0, 14)) == []
+    assert world.look(minute=40, told=told(14, 40)) == ["nobody_watched"]
     assert "for 26 minutes after 2026-11-20 12:14 UTC" in world.texts()["nobody_watched"]
-    assert world.look(minute=42) == ["nobody_watched"]
-    assert [world.look(minute=minute) for minute in range(43, 60)][-1] == []
+    assert world.look(minute=41, told=told(40, 41)) == ["nobody_watched"]
+    assert [world.look(minute=minute, told=told(minute - 1, minute)) for minute in range(42, 58)][-1] == []
+
+
+def test_a_fault_in_one_rule_silences_no_other_and_is_told_in_the_end(
+    world: World, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_self: Facts, _watch: Watch) -> Any:
+        raise ZeroDivisionError("a fault")
+
+    monkeypatch.setitem(_TABLES, "machine", broken)
+    for minute in range(16):
+        assert world.look(minute=minute, watched=[FAILED]) == ["run_failed:aws"]
+    assert world.look(minute=17, watched=[FAILED]) == ["rules_blind", "run_failed:aws"]
+    assert "for 16 minutes: disk_low" in world.texts()["rules_blind"]
+    assert "disk_low could not be looked at; this is a fault" in caplog.text
+    monkeypatch.undo()
+    assert world.look(minute=18, watched=[FAILED]) == ["run_failed:aws"]
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", '{"at": 3, "loads": "", "rules": {}}', "no JSON"])

@@ -15,7 +15,7 @@ from costweir.queries.question import find_question
 
 Table = Literal[
     "question", "pace", "outlook", "usual", "fresh", "events", "balances", "budgets", "pulls", "sources",
-    "quarantine", "machine", "silence", "heartbeat",
+    "quarantine", "machine", "silence", "looks", "heartbeat",
 ]  # fmt: skip
 
 #: The fields of each table that is not a question of the catalogue.
@@ -35,6 +35,7 @@ FIELDS: Mapping[str, frozenset[str]] = {
         "quarantine": "source lines more",
         "machine": "used_share free_gb",
         "silence": "minutes since",
+        "looks": "minutes rules",
         "heartbeat": "",
     }.items()
 }  # fmt: skip
@@ -184,7 +185,7 @@ class Rule(Section):
     """How long it has to last."""
     keep: Span = "0"
     """How long it has to be gone."""
-    most: int = Field(default=20, ge=1)
+    most: int = Field(default=100, ge=1)
     """Matters at a time; what is beyond is told as one."""
     text: str = ""
     """What people are told, with fields."""

@@ -40,14 +40,13 @@ _PACE_DAYS = 4
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """What a look starts from: the instant, how the pulls went, what the guard told (tables `events` and `balances`),
-    what was in quarantine when all was well, and when somebody looked last."""
+    """What a look starts from: the instant, how the pulls went, the tables that others fill (`events` and `balances` of
+    the guard, and `silence`), and what was in quarantine when all was well."""
 
     now: datetime
     watched: Sequence[Watched] = ()
     told: Mapping[str, Sequence[Row]] = field(default_factory=dict[str, Sequence[Row]])
     quarantine: Mapping[str, int] = field(default_factory=dict[str, int])
-    looked: datetime | None = None
 
 
 class Facts:
@@ -170,10 +169,10 @@ class Facts:
 
     def silence(self, watch: Watch) -> Sequence[Row]:
         """The table `silence`."""
-        return tables.silence(self._situation.looked, self._situation.now)
+        return self._situation.told.get("silence", ())
 
     def heartbeat(self, watch: Watch) -> Sequence[Row]:
-        """No rows: this one is told by its absence."""
+        """No rows: this one is told by its absence; and what could not be looked at is known after a look only."""
         return ()
 
     def ask(self, request: Request) -> Answer:
@@ -254,7 +253,7 @@ _TABLES: Mapping[str, Callable[[Facts, Watch], Sequence[Row]]] = {
     "question": Facts.question, "pace": Facts.pace, "outlook": Facts.outlook, "usual": Facts.usual,
     "fresh": Facts.fresh, "events": Facts.events, "balances": Facts.balances, "budgets": Facts.budgets,
     "pulls": Facts.pulls, "sources": Facts.sources, "quarantine": Facts.quarantine, "machine": Facts.machine,
-    "silence": Facts.silence, "heartbeat": Facts.heartbeat,
+    "silence": Facts.silence, "heartbeat": Facts.heartbeat, "looks": Facts.heartbeat,
 }  # fmt: skip
 
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal
 
+from costweir.alerts.rules_data import Rule
+from costweir.alerts.rules_lasting import Looked
 from costweir.alerts.rules_text import Row, decimal
 from costweir.config.alerting import span_of
 from costweir.control.pulls import PullState
@@ -239,6 +241,20 @@ def silence(before: datetime | None, now: datetime) -> list[Row]:
     if before is None or before > now:
         return []
     return [{"minutes": int((now - before).total_seconds()) // 60, "since": f"{before:%Y-%m-%d %H:%M} UTC"}]
+
+
+def looks(looked: Mapping[str, Looked], rules: Iterable[Rule], now: datetime) -> list[Row]:
+    """The table `looks`: how long the longest of the rules that are overdue could not be looked at."""
+    overdue = {
+        rule.id: now - looked[rule.id].at - rule.interval
+        for rule in rules
+        if rule.id in looked and now - looked[rule.id].at > rule.interval
+    }
+    if not overdue:
+        return []
+    return [
+        {"minutes": int(max(overdue.values()).total_seconds()) // 60, "rules": ", ".join(sorted(overdue))}
+    ]
 
 
 def _day(value: Cell) -> date | None:

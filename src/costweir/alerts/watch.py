@@ -16,7 +16,7 @@ from costweir.alerts.rules import matters
 from costweir.alerts.rules_data import Rule
 from costweir.alerts.rules_facts import Facts, Situation
 from costweir.alerts.rules_lasting import Looked, due, lasting, worst
-from costweir.alerts.rules_tables import Watched, quarantine_counts
+from costweir.alerts.rules_tables import Watched, looks, quarantine_counts
 from costweir.control.incidents import Incident
 from costweir.control.runs import instant
 from costweir.errors import Error
@@ -65,13 +65,13 @@ def watch(
     told: Mapping[str, Sequence[Row]] | None = None,
 ) -> tuple[list[Incident], list[Incident]]:  # fmt: skip
     """Opens and ends incidents, queues the messages about them, and gives what began and what ended. `told` are the
-    tables of what the guard has told.
+    tables that others fill: `events` and `balances` of the guard, and `silence`.
 
     Raises ConfigError for `[[alerts]]` that fit no rule.
     """
     known: dict[str, int] = json.loads(control.get(_QUARANTINE, "{}"))
     memory = Memory.read(control.get(_LOOKED))
-    facts = Facts(control, warehouse, settings, Situation(now, watched, told or {}, known, memory.at))
+    facts = Facts(control, warehouse, settings, Situation(now, watched, told or {}, known))
     loads = _loads(facts, memory.loads)
     looked = evaluate(rulebook.load(settings).watched(), facts, memory, now=now, anew=loads != memory.loads)
     conditions = worst([condition for seen in looked.values() for condition in seen.told()])
@@ -88,28 +88,28 @@ def evaluate(
     rules: Sequence[Rule], facts: Facts, memory: Memory, *, now: datetime, anew: bool = False
 ) -> dict[str, Looked]:
     """What every rule sees: those that are due now, the others as they saw it last. `anew` makes all due that are
-    looked at seldom."""
+    looked at seldom. Last comes what could not be looked at for long."""
     found: dict[str, Looked] = {}
     blind: dict[str, list[str]] = {}
-    for rule in rules:
+    for rule in sorted(rules, key=_is_about_looks):
         before = memory.rules.get(rule.id)
         if due(rule, before, now) or (anew and rule.interval > _SELDOM):
             try:
-                rows = facts.rows(rule)
+                rows = looks(found, rules, now) if _is_about_looks(rule) else facts.rows(rule)
+                before = lasting(rule, matters(rule, rows, today=facts.today), before, now)
             except (Error, OSError) as error:
                 blind.setdefault(str(error), []).append(rule.id)
-            else:
-                before = lasting(rule, matters(rule, rows, today=facts.today), before, now)
-        if before is not None:
-            found[rule.id] = before
+            except Exception:  # noqa: BLE001 - a fault in one rule must not silence the others
+                _LOG.exception("alerts: %s could not be looked at; this is a fault in Costweir", rule.id)
+        # One that was never looked at counts from now on.
+        found[rule.id] = before or Looked(now)
     for why, names in blind.items():
         _LOG.warning("alerts: %s could not be looked at: %s", ", ".join(names), why)
     return found
 
 
-def last_look(control: Control) -> datetime | None:
-    """When somebody looked last."""
-    return Memory.read(control.get(_LOOKED)).at
+def _is_about_looks(rule: Rule) -> bool:
+    return rule.watch is not None and rule.watch.table == "looks"
 
 
 def _loads(facts: Facts, before: str) -> str:

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING
 
 from costweir.alerts import deliver_due
 from costweir.alerts.rules_heartbeat import beat
+from costweir.alerts.rules_tables import silence
 from costweir.app.mirror import mirror_approvals
 from costweir.app.pulling import look
 from costweir.app.weir.alarms import OPEN
+from costweir.control.runs import instant
 from costweir.errors import Error
 
 if TYPE_CHECKING:
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
     from costweir.config import Settings
 
 _LOG = logging.getLogger("costweir.alerts")
+#: When this thread looked last, in the memory of the control database. A command that pulls looks too, and does not
+#: promise to look again.
+_WATCHED = "alerts:watched"
 #: Seconds between two glances at what the guard told.
 GLANCE_SECONDS = 0.5
 #: Seconds between two times that approved models are brought in step with the models that are used.
@@ -94,5 +99,9 @@ class Lookout:
             self._approved = time.monotonic()
             if not self._desk.warehouse.read_only:
                 mirror_approvals(self._desk.control, self._desk.warehouse)
-        look(self._desk, self.settings, self._clock())
+        control, now = self._desk.control, self._clock()
+        before = control.get(_WATCHED)
+        since = datetime.fromisoformat(before) if before else None
+        look(self._desk, self.settings, now, told={"silence": silence(since, now)})
+        control.put(_WATCHED, instant(now))
         beat(self.settings)

@@ -10,7 +10,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,7 +20,7 @@ from costweir.alerts import Watched, deliver_due, watch
 from costweir.app.connections import find_connection, open_source
 from costweir.app.desk import CONTROL_FILE, open_desk
 from costweir.app.runner import Order, Runner
-from costweir.app.weir.alarms import guard_tables
+from costweir.app.weir.alarms import Row, guard_tables
 from costweir.config import load
 from costweir.control import Control
 from costweir.control.pulls import pull_state
@@ -60,13 +60,17 @@ def pull_source(
         return runner.run(source, replace(order, all_services=row.all_services), report=report)
 
 
-def look(desk: LocalDesk, settings: Settings, now: datetime | None = None) -> int:
-    """Brings the incidents in step with the data and sends what is due; says how many messages were taken."""
+def look(
+    desk: LocalDesk, settings: Settings, now: datetime | None = None, *,
+    told: Mapping[str, Sequence[Row]] | None = None,
+) -> int:  # fmt: skip
+    """Brings the incidents in step with the data and sends what is due; says how many messages were taken. `told` are
+    tables of the alert rules besides those of the guard."""
     now = now or datetime.now(UTC)
     watched = [
         Watched(pull_state(desk.control, row.id), row.interval) for row in settings.sources if row.enabled
     ]
-    told = guard_tables(desk.control, settings)
+    told = {**(told or {}), **guard_tables(desk.control, settings)}
     opened, closed = watch(desk.control, desk.warehouse, watched, settings=settings, now=now, told=told)
     for change, found in (("opened", opened), ("resolved", closed)):
         for incident in found:
