@@ -186,13 +186,17 @@ def test_postgres_shows_a_tenant_its_own_rows_through_every_panel(
         connection.close()
 
 
-@pytest.mark.parametrize(
-    "table", ["loads", "quarantine", "budgets", "plans", "restatements", "charges_2026_10"]
-)
-def test_postgres_keeps_what_is_of_everybody_from_tenants(databases: tuple[str, str], table: str) -> None:
-    with psycopg.connect(as_role(databases[0], "acme_boards")) as connection:
-        with pytest.raises((psycopg.errors.InsufficientPrivilege, psycopg.errors.UndefinedTable)):
-            connection.execute(f"SELECT * FROM {table}".encode())
+def test_postgres_keeps_what_is_of_everybody_from_tenants(databases: tuple[str, str]) -> None:
+    with psycopg.connect(databases[0]) as connection:
+        months = connection.execute(
+            b"SELECT c.relname FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid AND c.relkind = 'r'"
+        ).fetchall()
+    closed = ["loads", "quarantine", "budgets", "plans", "restatements", *(name for (name,) in months)]
+    assert any(name.startswith("charges_") for name in closed)
+    with psycopg.connect(as_role(databases[0], "acme_boards"), autocommit=True) as connection:
+        for table in closed:
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection.execute(f"SELECT * FROM {table}".encode())
 
 
 def test_postgres_gives_nothing_to_a_member_that_no_row_names_and_all_to_others(
