@@ -4,6 +4,7 @@ is kept and audited."""
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -354,3 +355,22 @@ def test_incidents_of_an_older_version_are_kept_with_what_was_sent(path: Path) -
         assert [entry.what for entry in control.incidents.timeline("i1")] == ["open"]
         see(control, at=MINUTE)
         assert send(control, timedelta(hours=1)) == ["resolved"]
+
+
+def test_a_thousand_matters_at_once_after_as_many_before_are_looked_at_in_no_time(control: Control) -> None:
+    """Each day has a thousand of its own; what is over must not slow what is wrong."""
+    many: list[Condition] = []
+    for day in range(4):
+        at = timedelta(days=day)
+        many = [
+            replace(SPENT, key=f"k{number}", subject=f"s{number}", period=f"day {day}")
+            for number in range(1_000)
+        ]
+        see(control, *many, at=at, quiet=timedelta())
+        outbox = control.incidents.outbox
+        outbox.sent(outbox.claim(outbox.due(NOW + at), NOW + at), thread="t")
+    began = time.monotonic()
+    see(control, *many, at=timedelta(days=4))
+    assert control.incidents.outbox.due(NOW + timedelta(days=4)) == []
+    assert time.monotonic() - began < 2
+    assert len({row.id for row in control.incidents.listed(limit=9_999)}) == 4_000

@@ -40,8 +40,8 @@ _VERBS = {
     "acknowledged": "ack", "snoozed": "snooze", "owner": "assign", "note": "note", "resolved": "resolve",
 }  # fmt: skip
 _UNTOLD = (
-    "SELECT id FROM incidents WHERE state != 'resolved'"
-    " AND id NOT IN (SELECT incident_id FROM messages WHERE message = 'open')"
+    "SELECT id FROM incidents AS i WHERE state != 'resolved' AND NOT EXISTS"
+    " (SELECT 1 FROM messages AS m WHERE m.incident_id = i.id AND m.message = 'open')"
 )
 
 

@@ -49,7 +49,7 @@ class Step:
         at = instant(self.now)
         made = updated(
             Incident(
-                f"{self.now:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}", condition.key, condition.period, "", "", "", "",
+                f"{self.now:%Y%m%dT%H%M%S}-{secrets.token_hex(6)}", condition.key, condition.period, "", "", "", "",
                 "open", "", "", "", "", "", "", 1, at, at,
             ),
             condition,

@@ -73,6 +73,8 @@ CREATE UNIQUE INDEX incidents_open ON incidents (key, period) WHERE state != 're
 
 CREATE INDEX incidents_matter ON incidents (key, period);
 
+CREATE INDEX incidents_wrong ON incidents (subject, event, period) WHERE state != 'resolved';
+
 CREATE INDEX messages_pending ON messages (channel, seq) WHERE state = 'pending';
 
 CREATE INDEX messages_incident ON messages (incident_id, channel, seq);
