@@ -92,6 +92,19 @@ def sql(url: str, statement: str) -> list[tuple[Any, ...]]:
         return cursor.fetchall() if cursor.description else []
 
 
+@contextmanager
+def shut(url: str) -> Iterator[None]:
+    """The database takes nobody in and has thrown everybody out."""
+    ((name,),) = sql(url, "SELECT CURRENT_DATABASE()")
+    elsewhere = url.replace(f"/{name}?", "/postgres?")
+    sql(elsewhere, f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+    sql(elsewhere, f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
+    try:
+        yield
+    finally:
+        sql(elsewhere, f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+
+
 #: A text of the Google bill that gets a meaning of the operator's own.
 TEXT = "Claude Sonnet 4.6 — Input Tokens — global — Context Window Size from 0 to 200000 Tokens"
 MAPPING = ("mappings", "set", TEXT, "--cloud", "gcp", "--model", "my-own")
@@ -172,7 +185,7 @@ def test_the_demo_refuses_a_database_with_bills_of_your_own(cli: Cli) -> None:
     assert "bills of your own" in refused.err
 
 
-def test_calls_of_the_gateway_arrive_while_another_process_asks_and_prices_are_corrected(
+def test_calls_of_the_gateway_arrive_beside_another_installation_and_after_the_database_was_gone(
     url: str, tmp_path: Path
 ) -> None:
     """A server with its gateway, a second installation that reads and loads, and one database."""
@@ -183,6 +196,9 @@ def test_calls_of_the_gateway_arrive_while_another_process_asks_and_prices_are_c
         for _ in range(3):
             assert server.post("/v1/chat/completions", body, key)[0] == 200
         assert server.wait_for(lambda: server.calls() == 3), server.log()
+        with shut(url):
+            assert server.post("/v1/chat/completions", body, key)[0] == 200, "the gateway needs no warehouse"
+        assert server.wait_for(lambda: server.calls() == 4, seconds=20), server.log()
         other = load(
             environ={"HOME": str(tmp_path), "COSTWEIR_STORE__URL": url},
             overrides={"data_dir": str(tmp_path / "other")},
@@ -191,7 +207,7 @@ def test_calls_of_the_gateway_arrive_while_another_process_asks_and_prices_are_c
             assert desk.status()["metered"] is True
             assert {row["status"] for row in desk.pull_files([GCP])} == {"loaded"}
         assert json.loads(server.get("web", "/v1/answers/spend"))["basis"] == "billed"
-        assert sql(url, "SELECT COUNT(*) FROM calls") == [(3,)]
+        assert sql(url, "SELECT COUNT(*) FROM calls") == [(4,)]
 
 
 def test_two_installations_tell_the_store_about_their_customers_in_turn(url: str, tmp_path: Path) -> None:
