@@ -64,18 +64,15 @@ def test_the_gateways_snapshot_has_the_families_labels_and_buckets_of_the_data_f
     counts = Metrics(customers=2)
     counts.tally(("up", "big", "ok", "gold", "prod", "acme")).calls += 1
     counts.tally(("up", "big", "ok", "gold", "prod", "acme")).cost += 5
-    for counter in (counts.tokens, counts.outcomes, counts.degradations, counts.fallbacks, counts.unpriced):
-        counter["up", "x", "input"] = 1  # type: ignore[index]
-    counts.tokens.clear()
-    counts.tokens["up", "big", "input"] = 3
-    for counter in (counts.outcomes, counts.degradations, counts.fallbacks, counts.unpriced):
-        counter.clear()
+    served = counts.served("up", "big")
+    served.count({"input": 3})
+    for counter in (counts.degradations, counts.fallbacks, counts.unpriced):
         counter["up", "x"] = 1
     for single in (counts.retries, counts.usage_missing, counts.refusals):
         single["x"] = 1
     counts.failed("up", "upstream_503")
-    counts.took("up", "big", 5)
-    counts.began("up", "big", 5)
+    served.latency.add(5)
+    served.began(5, ("req_1", "", 1))
     counts.reserve.add(5)
     stats = (
         "ledger_open", "ledger_suspended", "ledger_meters", "ledger_available", "ledger_queued", "ledger_commits",
@@ -244,9 +241,10 @@ def test_a_scrape_of_a_thousand_customers_and_a_hundred_models_is_small_and_quic
         )
         tally, seen = counts.tally(who), (f"req_{number:026}", "4bf92f3577b34da6a3ce929d0e0e4736", number)
         tally.calls, tally.cost, tally.seen = tally.calls + 1, tally.cost + 1_000_003, seen
-        counts.tokens["openai", model, "input"] += 9
-        counts.took("openai", model, number * 500, seen)
-        counts.began("openai", model, number % 9_000, seen)
+        served = counts.served("openai", model)
+        served.count({"input": 9})
+        served.latency.add(number * 500, seen)
+        served.began(number % 9_000, seen)
     found = exporter(lambda: read_snapshot(msgspec.json.encode(snapshot(counts, {}))))
     for accept in ("", OPEN):
         began = time.process_time()

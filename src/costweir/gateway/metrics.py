@@ -23,6 +23,8 @@ OWN_EDGES = (
 )  # fmt: skip
 OTHER = "other"
 UNTAGGED = "untagged"
+#: The outcome of a call that nobody served.
+REFUSED = "refused"
 #: How many plans and environments are named; and how many sets of labels there are of requests in all.
 MOST_PLANS = 20
 MOST_ENVIRONMENTS = 10
@@ -78,6 +80,29 @@ class Tally:
         self.seen: Seen | None = None
 
 
+class Served:
+    """What the calls that one model served came to: how long they took, and their usage by bucket."""
+
+    __slots__ = ("first_token", "latency", "used")
+
+    def __init__(self) -> None:
+        self.latency = Histogram()
+        self.first_token: Histogram | None = None
+        self.used: dict[str, int] = {}
+
+    def count(self, used: Mapping[str, int]) -> None:
+        """Adds the usage of one call."""
+        held = self.used
+        for bucket, count in used.items():
+            held[bucket] = held.get(bucket, 0) + count
+
+    def began(self, millis: int, seen: Seen) -> None:
+        """Counts how long the caller of a stream waited for its first piece."""
+        if self.first_token is None:
+            self.first_token = Histogram()
+        self.first_token.add(millis * 1_000, seen)
+
+
 class Names:
     """The first names that came, up to a number."""
 
@@ -104,11 +129,8 @@ class Metrics:
 
     customers: int = 0
     tallies: dict[Who, Tally] = field(default_factory=dict[Who, Tally])
-    tokens: Counter[tuple[str, str, str]] = field(default_factory=Counter[tuple[str, str, str]])
-    latency: dict[tuple[str, str], Histogram] = field(default_factory=dict[tuple[str, str], Histogram])
-    first_token: dict[tuple[str, str], Histogram] = field(default_factory=dict[tuple[str, str], Histogram])
+    models: dict[tuple[str, str], Served] = field(default_factory=dict[tuple[str, str], Served])
     refusals: Counter[str] = field(default_factory=Counter[str])
-    outcomes: Counter[tuple[str, str]] = field(default_factory=Counter[tuple[str, str]])
     degradations: Counter[tuple[str, str]] = field(default_factory=Counter[tuple[str, str]])
     fallbacks: Counter[tuple[str, str]] = field(default_factory=Counter[tuple[str, str]])
     retries: Counter[str] = field(default_factory=Counter[str])
@@ -146,19 +168,12 @@ class Metrics:
             found = self.tallies[kept] = Tally()
         return found
 
-    def took(self, provider: str, model: str, micros: int, seen: Seen | None = None) -> None:
-        """Counts how long a call took."""
-        found = self.latency.get((provider, model))
+    def served(self, provider: str, model: str) -> Served:
+        """Where the calls that a model served are counted."""
+        found = self.models.get((provider, model))
         if found is None:
-            found = self.latency[provider, model] = Histogram()
-        found.add(micros, seen)
-
-    def began(self, provider: str, model: str, millis: int, seen: Seen | None = None) -> None:
-        """Counts how long the caller of a stream waited for its first piece."""
-        found = self.first_token.get((provider, model))
-        if found is None:
-            found = self.first_token[provider, model] = Histogram()
-        found.add(millis * 1_000, seen)
+            found = self.models[provider, model] = Served()
+        return found
 
     def failed(self, provider: str, kind: str) -> None:
         """Counts a failure of a provider."""
@@ -183,12 +198,13 @@ def snapshot(metrics: Metrics, gauges: Mapping[str, int]) -> dict[str, object]:
     requests = [[list(who), tally.calls, tally.seen] for who, tally in metrics.tallies.items()]
     counts: dict[str, list[Point]] = {
         "llm_tokens_total": [
-            ([provider, model, bucket], count)
-            for (provider, model, bucket), count in metrics.tokens.items()
+            ([*labels, bucket], count)
+            for labels, served in metrics.models.items()
+            for bucket, count in served.used.items()
             if bucket not in COUNT_BUCKETS
         ],
         f"{own}refusals_total": [([code], count) for code, count in metrics.refusals.items()],
-        f"{own}attempts_total": _points(metrics.outcomes),
+        f"{own}attempts_total": _points(_outcomes(metrics)),
         f"{own}degradations_total": _points(metrics.degradations),
         f"{own}fallbacks_total": _points(metrics.fallbacks),
         f"{own}retries_total": [([provider], count) for provider, count in metrics.retries.items()],
@@ -210,8 +226,12 @@ def snapshot(metrics: Metrics, gauges: Mapping[str, int]) -> dict[str, object]:
         "counts": counts,
         "times": {name: [([], value)] for name, value in named.items() if name.endswith("_seconds")},
         "durations": {
-            "llm_latency_seconds": _durations(EDGES, metrics.latency),
-            "llm_time_to_first_token_seconds": _durations(EDGES, metrics.first_token),
+            "llm_latency_seconds": _durations(
+                (labels, served.latency) for labels, served in metrics.models.items()
+            ),
+            "llm_time_to_first_token_seconds": _durations(
+                (labels, served.first_token) for labels, served in metrics.models.items()
+            ),
             f"{own}reserve_seconds": {"edges": _edges(OWN_EDGES), "rows": [metrics.reserve.to_json([])]},
         },
     }
@@ -237,10 +257,18 @@ def _points(counts: Mapping[tuple[str, ...], int]) -> list[Point]:
     return [(list(key), count) for key, count in counts.items()]
 
 
-def _durations(
-    edges: Iterable[tuple[int, str]], found: Mapping[tuple[str, str], Histogram]
-) -> dict[str, object]:
-    return {"edges": _edges(edges), "rows": [one.to_json(list(key)) for key, one in found.items()]}
+def _outcomes(metrics: Metrics) -> Counter[tuple[str, ...]]:
+    """How attempts ended; a call that was refused has none."""
+    found: Counter[tuple[str, ...]] = Counter()
+    for (provider, _, outcome, *_), tally in metrics.tallies.items():
+        if outcome != REFUSED:
+            found[provider, outcome] += tally.calls
+    return found
+
+
+def _durations(found: Iterable[tuple[tuple[str, str], Histogram | None]]) -> dict[str, object]:
+    rows = [one.to_json(list(labels)) for labels, one in found if one is not None]
+    return {"edges": _edges(EDGES), "rows": rows}
 
 
 def _edges(edges: Iterable[tuple[int, str]]) -> list[str]:

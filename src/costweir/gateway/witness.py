@@ -12,7 +12,7 @@ import msgspec
 from costweir.gateway.call import Attempt, Call, Ending
 from costweir.gateway.exchange import Headers
 from costweir.gateway.journal import ERROR, INFO, WARNING, Journal
-from costweir.gateway.metrics import Metrics
+from costweir.gateway.metrics import REFUSED, Metrics
 from costweir.guard.ledger import Refusal, usd
 
 _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
@@ -65,14 +65,13 @@ class Witness:
         tally.calls += 1
         tally.cost += attempt.charged
         tally.seen = seen
-        metrics.outcomes[provider, ending.outcome] += 1
         if attempt.charged > attempt.hold.held:
             metrics.debts += 1
-        for bucket, count in attempt.used.items():
-            metrics.tokens[provider, name, bucket] += count
-        metrics.took(provider, name, ending.micros, seen)
+        served = metrics.served(provider, name)
+        served.count(attempt.used)
+        served.latency.add(ending.micros, seen)
         if ending.first_token_ms is not None:
-            metrics.began(provider, name, ending.first_token_ms, seen)
+            served.began(ending.first_token_ms, seen)
         if ending.error:
             metrics.failed(provider, ending.error)
         elif attempt.cost is None:
@@ -126,7 +125,7 @@ class Witness:
             # What a provider failed at was counted as its attempt.
             subject, model = call.subject, call.asked
             customer = self.metrics.customer(subject.customer)
-            who = (model.link.id, model.id, "refused", subject.plan, subject.environment, customer)
+            who = (model.link.id, model.id, REFUSED, subject.plan, subject.environment, customer)
             self.metrics.tally(who).calls += 1
 
     def _refusal(self, code: str, request: str, call: Call | None, *, level: int) -> dict[str, object]:
