@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
@@ -15,7 +17,7 @@ from costweir.telemetry import logs_page
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "gateway"))
 
-from server import CONFIG, Server, running, stop
+from server import CONFIG, PORTS, Server, running, stop
 
 SCHEMA = yaml.safe_load((Path(logs_page.__file__).parent / "logs.yaml").read_text(encoding="utf-8"))
 EVERYWHERE = {
@@ -117,3 +119,32 @@ def test_the_level_comes_from_the_environment(tmp_path: Path) -> None:
         lines = [json.loads(line) for line in server.log().splitlines() if line.startswith("{")]
     assert {line["severity"] for line in lines} == {"WARNING"}
     assert "call" not in {line["event_type"] for line in lines}
+
+
+def test_a_reader_who_does_not_read_stalls_no_call(tmp_path: Path) -> None:
+    """A pipe holds a hundred lines; three hundred calls go through, and the server still ends in time."""
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "costweir.toml").write_text(CONFIG)
+    command = [sys.executable, "-m", "costweir", "--data-dir", str(data), "--quiet", "up", *PORTS]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 60
+        while not (data / "server.json").exists():
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        server = Server(data, process, json.loads((data / "server.json").read_text()))
+        key = server.key("acme")
+        slowest = 0.0
+        for _ in range(300):
+            began = time.monotonic()
+            assert server.post(CHAT, body(), key)[0] == 200
+            slowest = max(slowest, time.monotonic() - began)
+        assert slowest < 5
+        assert "costweir_gateway_up 1.0" in server.get("web", "/metrics")
+    finally:
+        process.terminate()
+    assert process.wait(timeout=30) == 0
+    assert process.stdout is not None
+    process.stdout.close()
