@@ -4,25 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from http.client import HTTPException, InvalidURL
-from typing import IO
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
-from urllib.request import HTTPRedirectHandler, Request, build_opener
+from urllib.request import Request
 
 from costweir.errors import ConfigError, Error, NotAllowed, Unreachable
+from costweir.sources.live.opener import opener
 
 TIMEOUT_SECONDS = 10
 MOST_READ = 64 << 10
-
-
-class _NoRedirect(HTTPRedirectHandler):
-    def redirect_request(
-        self, req: Request, fp: IO[bytes], code: int, msg: str, headers: object, newurl: str
-    ) -> None:
-        """Nothing: a message is for the address that was given."""
-
-
-_OPENER = build_opener(_NoRedirect())
 
 
 def check_address(url: str, variable: str) -> str:
@@ -41,7 +31,7 @@ def post(url: str, body: bytes, headers: Mapping[str, str], *, who: str) -> byte
     sent = {"Content-Type": "application/json; charset=utf-8", "User-Agent": "costweir", **headers}
     request = Request(url, data=body, method="POST", headers=sent)  # noqa: S310 - checked by check_address
     try:
-        with _OPENER.open(request, timeout=TIMEOUT_SECONDS) as reply:
+        with opener().open(request, timeout=TIMEOUT_SECONDS) as reply:
             return reply.read(MOST_READ)
     except HTTPError as error:
         error.close()

@@ -16,12 +16,13 @@ import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from http.client import HTTPException, HTTPMessage
-from typing import IO, TYPE_CHECKING, Any, cast
+from http.client import HTTPException
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote_plus, urlencode, urlsplit
 
 from costweir.config.oidc import is_closed
 from costweir.errors import ConfigError, NotAllowed, Unreachable
+from costweir.sources.live.opener import opener
 
 if TYPE_CHECKING:
     from jwt import PyJWK
@@ -290,20 +291,6 @@ def _part(claim: object, name: str) -> object:
     return cast("dict[str, object]", claim).get(name) if isinstance(claim, dict) else None
 
 
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    def redirect_request(
-        self,
-        req: urllib.request.Request,
-        fp: IO[bytes],
-        code: int,
-        msg: str,
-        headers: HTTPMessage,
-        newurl: str,
-    ) -> None:
-        """No second request: a code and a secret belong to one address."""
-        return
-
-
 def _read(
     url: str, form: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None
 ) -> Mapping[str, object]:
@@ -311,7 +298,7 @@ def _read(
     body = urlencode(form).encode() if form is not None else None
     request = urllib.request.Request(url, body, {"Accept": "application/json", **(headers or {})})  # noqa: S310
     try:
-        with urllib.request.build_opener(_NoRedirect).open(request, timeout=_TIMEOUT) as answer:
+        with opener().open(request, timeout=_TIMEOUT) as answer:
             found = _object(answer.read(_LARGEST + 1))
     except urllib.error.HTTPError as error:
         with error:

@@ -13,11 +13,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
-from typing import IO, Any, cast
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 from costweir.errors import ConfigError, NotAllowed, SourceRejected, Unreachable
 from costweir.sources.live.azure_login import Token, facts
+from costweir.sources.live.opener import opener
 from costweir.sources.live.retry import Busy, Retry
 
 _TIMEOUT_SECONDS = 120
@@ -99,7 +100,7 @@ class Rest:
             target, data=json.dumps(body).encode(), headers=headers, method="POST"
         )
         try:
-            with _opener().open(request, timeout=_TIMEOUT_SECONDS) as answer:
+            with opener().open(request, timeout=_TIMEOUT_SECONDS) as answer:
                 return json.loads(answer.read(), parse_float=Decimal)
         except urllib.error.HTTPError as error:
             with error:
@@ -108,24 +109,6 @@ class Rest:
             raise Busy(f"the connection broke off ({type(error).__name__})") from error
         except ValueError as error:
             raise Busy("its answer broke off") from error
-
-
-class _Stay(urllib.request.HTTPRedirectHandler):
-    def redirect_request(
-        self,
-        req: urllib.request.Request,
-        fp: IO[bytes],
-        code: int,
-        msg: str,
-        headers: http.client.HTTPMessage,
-        newurl: str,
-    ) -> None:
-        """No second request: the token would go along."""
-        return
-
-
-def _opener() -> urllib.request.OpenerDirector:
-    return urllib.request.build_opener(_Stay)
 
 
 def _told(status: int, headers: Mapping[str, str], raw: bytes) -> Exception:

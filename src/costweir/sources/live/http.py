@@ -16,11 +16,12 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from email.message import Message
 from email.utils import parsedate_to_datetime
-from http.client import HTTPException, HTTPMessage, HTTPResponse
-from typing import IO, cast
+from http.client import HTTPException, HTTPResponse
+from typing import cast
 from urllib.parse import urlencode, urlsplit
 
 from costweir.errors import ConfigError, NotAllowed, NotFound, SourceRejected
+from costweir.sources.live.opener import opener
 from costweir.sources.live.retry import Busy, Retry
 
 _TIMEOUT = 60
@@ -73,7 +74,7 @@ class JsonApi:
         self.requests += 1
         request = urllib.request.Request(url, headers=dict(self.headers), method="GET")  # noqa: S310
         try:
-            with _opener().open(request, timeout=_TIMEOUT) as answer:
+            with opener().open(request, timeout=_TIMEOUT) as answer:
                 reply = cast("HTTPResponse", answer)
                 body = reply.read(_LARGEST + 1)
                 if reply.length and len(body) <= _LARGEST:
@@ -131,24 +132,6 @@ class JsonApi:
 
     def _clean(self, text: str) -> str:
         return text.replace(self.secret, "[key]") if self.secret else text
-
-
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    def redirect_request(
-        self,
-        req: urllib.request.Request,
-        fp: IO[bytes],
-        code: int,
-        msg: str,
-        headers: HTTPMessage,
-        newurl: str,
-    ) -> None:
-        """No second request: a key belongs to one host."""
-        return
-
-
-def _opener() -> urllib.request.OpenerDirector:
-    return urllib.request.build_opener(_NoRedirect)
 
 
 def _no_number(text: str) -> object:
