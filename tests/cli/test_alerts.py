@@ -140,3 +140,13 @@ def test_the_rules_are_listed_with_what_they_watch(cli: Cli, home: Path) -> None
     rows = cli("alerts", "rules", "--json").json["rows"]
     assert {"id", "severity", "watches", "when", "enabled"} <= rows[0].keys()
     assert rows[0]["id"] in cli("alerts", "rules").out
+
+
+def test_an_event_that_no_rule_has_is_named(cli: Cli, configured: Path) -> None:
+    text = configured.read_text().replace(
+        'id = "ops"', 'id = "ops"\nevents = ["run_faild", "source_recovered"]'
+    )
+    configured.write_text(text, encoding="utf-8")
+    said = cli("alerts", "rules").err
+    assert "run_faild" in said
+    assert "source_recovered" not in said

@@ -159,9 +159,17 @@ def _tell(control: Control, chosen: Settings, now: datetime) -> None:
 @alerts.command()
 def rules() -> None:
     """List the rules: what each watches, when it fires, and how bad that is."""
+    from costweir.alerts.routing import closing_event
     from costweir.alerts.rulebook import load
 
-    show_rows("alert_rules", load(settings()).to_json(), RULES)
+    chosen = settings()
+    rows = load(chosen).to_json()
+    show_rows("alert_rules", rows, RULES)
+    events = {str(row["event"]) for row in rows}
+    events |= {closing_event(event) for event in events}
+    wanted = {event for row in (*chosen.channels, *chosen.routing.routes) for event in row.events}
+    for event in sorted(wanted - events):
+        note(f"A channel or route wants the event {event!r}, which no rule has.")
 
 
 @alerts.command()
