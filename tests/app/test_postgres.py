@@ -28,6 +28,7 @@ from costweir.app.engines import open_warehouse
 from costweir.cli.commands import root
 from costweir.cli.frame import run
 from costweir.config import load
+from costweir.errors import ConfigError, StoreLocked
 from costweir.store.engines.postgres import PostgresWarehouse
 from costweir.store.warehouse import Slot
 
@@ -353,7 +354,15 @@ def test_old_months_go_once_a_day_where_the_settings_say_so(url: str, tmp_path: 
         old, new = date(2024, 9, 30), date(2024, 10, 1)
         bills.store(desk.warehouse, tmp_path, [bills.line(usage_date=old), bills.line(usage_date=new)])
         assert desk.retain(now=now) == {}, "it was done today"
-        assert desk.retain(now=now.replace(day=20)) == {"charges": 1}
+        with desk.warehouse.snapshot() as reader, pytest.MonkeyPatch.context() as patch:
+            patch.setattr(
+                "costweir.store.engines.postgres.months._SHORT_WAIT", "SET LOCAL lock_timeout = '50ms'"
+            )
+            reader.query("SELECT COUNT(*) AS n FROM charges AS c")
+            with pytest.raises(StoreLocked):
+                desk.retain(now=now.replace(day=20))
+            assert desk.retain(now=now.replace(day=20)) == {}, "it waits an hour"
+        assert desk.retain(now=now.replace(day=20, hour=8)) == {"charges": 1}
     names = [
         row[0]
         for row in sql(url, "SELECT relname FROM pg_class WHERE relname LIKE 'charges_2%' AND relkind = 'r'")
@@ -364,8 +373,6 @@ def test_old_months_go_once_a_day_where_the_settings_say_so(url: str, tmp_path: 
 def test_without_its_library_the_store_says_how_to_install_it(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from costweir.errors import ConfigError
-
     for name in [
         name for name in sys.modules if name.startswith(("psycopg", "costweir.store.engines.postgres"))
     ]:

@@ -6,6 +6,7 @@ warehouse is right, and loading again ends in the same store (law L2).
 
 from __future__ import annotations
 
+import logging
 import secrets
 import threading
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from costweir.config import Settings
     from costweir.store.warehouse import Warehouse
 
+_LOG = logging.getLogger("costweir.store")
 Record = Mapping[str, object]
 Report = Callable[[str, int, int], None]
 Result = TypeVar("Result")
@@ -274,7 +276,11 @@ class LocalDesk:
         with self._loading:
             done = [load_slot(self.warehouse, self.control, staged, job) for staged in loads]
             if loads and not job["dry_run"]:
-                self.retain()
+                try:
+                    self.retain()
+                except Error as error:
+                    # the bills are there all the same
+                    _LOG.warning("retention: %s", error.message)
             return done + [log_refused(self.control, file, job) for file in job["refused"]]
 
     def retain(self, *, now: datetime | None = None) -> Record:

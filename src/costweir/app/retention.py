@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from costweir.store.aging import Facts
     from costweir.store.warehouse import Warehouse
 
-#: The day it was last done, and for how many months, in the memory of the control database.
-_DONE = "retention"
+#: The day it was last done and for how many months, and the hour it was last tried, in the memory of the control
+#: database.
+_DONE, _TRIED = "retention", "retention:tried"
 
 
 def retain(
@@ -22,13 +23,18 @@ def retain(
 ) -> dict[str, int]:
     """How many lines and calls went, by table; nothing when no limit is set or it was done today already.
 
-    Raises what `Warehouse.expire` raises; it is then done at the next call.
+    Raises what `Warehouse.expire` raises, such as StoreLocked while somebody reads what is to go; it is then tried
+    again an hour later, because questions that begin wait behind each try.
     """
-    today = (now or datetime.now(UTC)).date()
+    now = now or datetime.now(UTC)
+    today, hour = now.date(), f"{now:%Y-%m-%dT%H}"
     charges, calls = settings.store.charge_months, settings.store.call_months
     mark = f"{today} {charges} {calls}"
-    if not (charges or calls) or control.get(_DONE) == mark:
+    if not (charges or calls) or control.get(_DONE) == mark or control.get(_TRIED) == f"{hour} {mark}":
         return {}
+    if warehouse.read_only:
+        return {}
+    control.put(_TRIED, f"{hour} {mark}")
     gone: dict[str, int] = {}
     limits: tuple[tuple[Facts, int | None], ...] = (("charges", charges), ("calls", calls))
     for facts, months in limits:
