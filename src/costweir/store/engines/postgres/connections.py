@@ -128,7 +128,7 @@ class Connections:
         text = (str(error).strip().splitlines() or [type(error).__name__])[0]
         for secret in filter(None, (self._password, self._parts.get("password"))):
             text = text.replace(secret, "********")
-        return text
+        return text.rstrip(". ")
 
 
 def _translation(error: psycopg.Error, said: str, place: str) -> Error:
@@ -155,15 +155,15 @@ def _translation(error: psycopg.Error, said: str, place: str) -> Error:
             )
         case psycopg.OperationalError() | psycopg.InterfaceError():
             return Unreachable(
-                f"PostgreSQL at {place} does not answer: {said}",
+                f"PostgreSQL at {place} does not answer: {said}.",
                 hint="Check store.url, that the server runs, and the password in the environment.",
             )
         case psycopg.IntegrityError() | psycopg.DataError():
             return SourceRejected(
-                f"The rows do not fit the schema: {said}", hint="Nothing of them was stored."
+                f"The rows do not fit the schema: {said}.", hint="Nothing of them was stored."
             )
         case _:
-            return Error(f"PostgreSQL refused a statement: {said}", hint="This is a fault; report it.")
+            return Error(f"PostgreSQL refused a statement: {said}.", hint="This is a fault; report it.")
 
 
 def _alive(connection: Connection) -> bool:
