@@ -358,6 +358,17 @@ def test_config_validate_names_every_problem_and_exits_2(cli: Cli, home: Path) -
     assert cli("config", "validate").code == 0
 
 
+def test_config_validate_knows_the_alert_rules(cli: Cli, home: Path) -> None:
+    config = home / "c.toml"
+    config.write_text('[[alerts]]\nid = "eror_spike"\n')
+
+    done = cli("config", "validate", "--config", str(config), "--json")
+
+    assert done.code == 2
+    assert "'eror_spike' is no rule" in done.error["message"]
+    assert "error_spike" in done.error["hint"]
+
+
 def test_a_wrong_setting_stops_every_command_that_reads_settings(cli: Cli, home: Path) -> None:
     (home / "data").mkdir()
     (home / "data/costweir.toml").write_text('nmae = "x"')

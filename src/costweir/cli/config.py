@@ -53,6 +53,7 @@ def schema() -> None:
 def validate() -> None:
     """Check the settings, and name everything that is wrong with its place and the nearest valid key."""
     from costweir import config as room
+    from costweir.alerts import rulebook
 
     problems = room.check(path=flags().config, overrides=overrides())
     if flags().json or flags().csv or problems:
@@ -61,6 +62,7 @@ def validate() -> None:
     if problems:
         count = "1 setting is" if len(problems) == 1 else f"{len(problems)} settings are"
         raise ConfigError(f"{count} wrong. {problems[0].sentence}", hint=problems[0].hint)
+    rulebook.load(settings())
     for text in settings().warnings:
         note(f"warning: {text}")
     note("The settings are valid.")
