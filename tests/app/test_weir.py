@@ -160,3 +160,30 @@ def test_kill_9_in_the_middle_of_calls_loses_none_and_counts_none_twice(tmp_path
             assert reader.verify() == []
     finally:
         stop(server)
+
+
+def test_providers_models_and_prices_are_read_again_on_sighup(server: Server) -> None:
+    key, file = server.key("acme"), server.data_dir / "costweir.toml"
+    fresh = {**BODY, "model": "fresh"}
+    assert server.post(CHAT, fresh, key)[0] == 403
+
+    file.write_text("providers = [")
+    server.process.send_signal(signal.SIGHUP)
+    assert server.wait_for(lambda: "the file is not in force" in server.log())
+    assert server.post(CHAT, BODY, key)[0] == 200, "what is not readable changes nothing"
+
+    added = '  { id = "fresh", provider = "second", context_tokens = 128000, max_output_tokens = 4096 },\n]\nprices = ['
+    price = '\n  { model = "fresh", effective = "2026-01-01", input = "1.00", output = "2.00" },'
+    more = CONFIG.replace(
+        '{ id = "local", kind = "mock" }', '{ id = "local", kind = "mock" }, { id = "second", kind = "mock" }'
+    )
+    file.write_text(more.replace("]\nprices = [", added + price, 1))
+    server.process.send_signal(signal.SIGHUP)
+    assert server.wait_for(lambda: server.post(CHAT, fresh, key)[0] == 200)
+    pid = server.gateway_pid()
+
+    def models() -> set[str]:
+        return {row["model"] for row in json.loads(server.get("web", "/v1/answers/spend?by=model"))["rows"]}
+
+    assert server.wait_for(lambda: models() == {"big", "fresh"} and agree(server))
+    assert pid == server.gateway_pid(), "it goes on"

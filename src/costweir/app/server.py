@@ -173,6 +173,9 @@ async def _run(
 
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop)
+    if sys.stdin is None or not sys.stdin.isatty():
+        # On a terminal it still means that the terminal was closed.
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, weir.reload)
     tasks = [asyncio.create_task(_serve(server, sockets[name])) for name, server in servers.items()]
     try:
         await weir.start()

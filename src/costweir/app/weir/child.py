@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import json
 import logging
 import os
 import signal
@@ -18,10 +17,10 @@ from typing import TYPE_CHECKING, cast
 import uvicorn
 import uvloop
 
-from costweir.app.locks import MOCKS_FILE
 from costweir.app.logs import begin_log
 from costweir.app.weir.job import Job
 from costweir.app.weir.policy import Keeper, Watch, keep_door, terms_of
+from costweir.app.weir.serveable import Serveable
 from costweir.config import load
 from costweir.control import Control
 from costweir.errors import Error, StoreLocked
@@ -30,18 +29,12 @@ from costweir.gateway.app import Desk, create_app
 from costweir.gateway.journal import Journal
 from costweir.gateway.protocol import Caps, drop_the_slow, protocol_for
 from costweir.gateway.recovering import Recovering
-from costweir.gateway.roster import Roster
 from costweir.gateway.serving import Serving
 from costweir.gateway.witness import Witness
 from costweir.guard import Start, open_ledger
-from costweir.prices.book import Book
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from costweir.config import Settings
-    from costweir.control.keys import KeyRing
-    from costweir.gateway.mock import MockProvider
     from costweir.guard.ledger import Ledger
     from costweir.telemetry.logs import Log
 
@@ -61,6 +54,8 @@ def main() -> int:
     if not line:
         return 0
     job = Job.of(line)
+    # Until somebody listens for it, the wish to read the file again comes too early and not as an end.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     settings = load(path=Path(job.config) if job.config else None, overrides={"data_dir": job.data_dir})
     with begin_log(settings, "gateway", hidden=[job.secret]) as log:
         try:
@@ -74,11 +69,11 @@ def main() -> int:
 async def serve(settings: Settings, job: Job, log: Log) -> None:
     """Listens, opens the ledger, serves, and drains. Until the ledger is recovered every call is refused."""
     loop = asyncio.get_running_loop()
-    mocks = await _start_mocks(settings)
+    serveable = Serveable()
     with Control.open(settings.control_path, read_only=True) as control:
         waiting, ring = Recovering(loop), control.keys.ring()
-        addresses = {name: url for name, (_, url) in mocks.items()}
-        door = _door(settings, control, ring, addresses)
+        door = Door(await serveable.roster(settings), ring)
+        keep_door(door, control)
         serving = _serving(settings, job, door, waiting=waiting, log=log)
         server = _server(settings, job, serving=serving)
         tasks = [loop.create_task(drop_the_slow(server.server_state.connections))]
@@ -89,7 +84,11 @@ async def serve(settings: Settings, job: Job, log: Log) -> None:
             waiting.done(ledger)
             keeper = Keeper(settings, control, ledger=ledger, door=serving.door, ring=ring)
             watch = Watch(settings.control_path, keeper.changed)
-            tasks += [loop.create_task(work) for work in (keeper.run(), watch.run(), serving.renew())]
+            following = serveable.follow(settings, door)
+            tasks += [
+                loop.create_task(work) for work in (keeper.run(), watch.run(), serving.renew(), following)
+            ]
+            loop.add_signal_handler(signal.SIGHUP, serveable.changed)
             keeper.changed()
             _calm_the_collector()
             await _tell(server, job)
@@ -100,18 +99,9 @@ async def serve(settings: Settings, job: Job, log: Log) -> None:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            await serving.door.roster.close()
+            await serveable.close()
             await serving.ledger.close()
             serving.witness.flush()
-            for mock, _ in mocks.values():
-                await mock.close()
-
-
-def _door(settings: Settings, control: Control, ring: KeyRing, mocks: Mapping[str, str]) -> Door:
-    book = Book.load(overrides=[row.model_dump(mode="json", exclude_none=True) for row in settings.prices])
-    door = Door(Roster.of(settings, book, mocks=mocks), ring)
-    keep_door(door, control)
-    return door
 
 
 def _serving(settings: Settings, job: Job, door: Door, *, waiting: Recovering, log: Log) -> Serving:
@@ -197,26 +187,6 @@ def _server(settings: Settings, job: Job, *, serving: Serving) -> uvicorn.Server
         timeout_graceful_shutdown=DRAIN_SECONDS, log_config=None,
     )  # fmt: skip
     return uvicorn.Server(config)
-
-
-async def _start_mocks(settings: Settings) -> dict[str, tuple[MockProvider, str]]:
-    """The built-in provider, for each configured one of kind `mock` that has no address. It bills as our prices say."""
-    wanted = [row for row in settings.providers if row.kind == "mock" and row.base_url is None]
-    if not wanted:
-        return {}
-    from costweir.gateway.mock import MockProvider, Rates
-
-    kinds = ("input", "output", "cache_read", "cache_write", "request")
-    priced = {row.model: row.model_dump(include=set(kinds), exclude_none=True) for row in settings.prices}
-    rates = {row.upstream or row.id: Rates.usd(priced[row.id]) for row in settings.models if row.id in priced}
-    contexts = {row.upstream or row.id: row.context_tokens for row in settings.models if row.context_tokens}
-    started: dict[str, tuple[MockProvider, str]] = {}
-    for row in wanted:
-        mock = MockProvider(rates=rates, contexts=contexts)
-        started[row.id] = (mock, await mock.start())
-    addresses = {name: url for name, (_, url) in started.items()}
-    (settings.data_dir / MOCKS_FILE).write_text(json.dumps(addresses), encoding="utf-8")
-    return started
 
 
 if __name__ == "__main__":

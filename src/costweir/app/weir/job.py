@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass
 
 import msgspec
 
+from costweir.config import Settings, load
+
 
 @dataclass(frozen=True, slots=True)
 class Job:
@@ -31,3 +33,8 @@ class Job:
     def of(cls, line: bytes) -> Job:
         """Reads what `line` wrote."""
         return msgspec.json.decode(line, type=cls)
+
+
+def read_again(settings: Settings) -> Settings:
+    """The settings as their file says now. Raises ConfigError."""
+    return load(path=settings.file, overrides={"data_dir": str(settings.data_dir)})

@@ -152,7 +152,7 @@ class Outbox:
         # another store has to be told of every call that the ledger still knows
         self._cursor = CURSOR + desk.store_mark
         self._open_source = open_source
-        self._kinds = kinds
+        self.kinds = kinds
         self._write = write
         self._source: Source | None = None
         self._stopping = threading.Event()
@@ -178,7 +178,7 @@ class Outbox:
             pass
         ended = self._source.outbox(int(control.get(self._cursor, "0")), BATCH)
         if ended:
-            self._desk.warehouse.append([call_of(attempt, self._kinds) for _, attempt in ended])
+            self._desk.warehouse.append([call_of(attempt, self.kinds) for _, attempt in ended])
             late = [row for _, attempt in ended if (row := adjustment_of(attempt)) is not None]
             if late:
                 self._desk.warehouse.adjust(late)

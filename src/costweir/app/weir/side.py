@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from http.client import HTTPConnection, HTTPException
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from costweir.app.weir.job import read_again
 from costweir.app.weir.outbox import Outbox
 from costweir.app.weir.supervisor import GatewayProcess
 from costweir.control import Control
@@ -61,6 +63,14 @@ class Weir:
         if self._outbox is not None:
             await asyncio.to_thread(self._outbox.stop)
 
+    def reload(self) -> None:
+        """Makes the gateway read providers, models and prices again."""
+        self._process.reload()
+        if self._outbox is not None:
+            with suppress(Error):
+                # What is wrong with the file is said by the gateway.
+                self._outbox.kinds = _kinds(read_again(self._settings))
+
     @property
     def pid(self) -> int | None:
         """The gateway's process, while one runs."""
@@ -103,5 +113,9 @@ def _outbox(desk: LocalDesk, settings: Settings, write: Callable[[bytes], object
     path = settings.ledger_path
     if path is None:
         return None
-    kinds = {row.id: row.kind for row in settings.providers}
-    return Outbox(desk, lambda: LedgerReader(path), kinds, write=write)
+    return Outbox(desk, lambda: LedgerReader(path), _kinds(settings), write=write)
+
+
+def _kinds(settings: Settings) -> Mapping[str, str]:
+    """The provider's code for the id of each configured provider."""
+    return {row.id: row.kind for row in settings.providers}

@@ -8,6 +8,7 @@ import contextlib
 import logging
 import os
 import secrets
+import signal
 import socket
 import sys
 import time
@@ -61,6 +62,12 @@ class GatewayProcess:
             await self.stop()
             raise Unreachable("The gateway did not start.", hint="Its last lines above say why.")
         self._keeping = asyncio.create_task(self._keep())
+
+    def reload(self) -> None:
+        """Makes it read its file again, if it serves; one that starts reads it anyway."""
+        if self._ready and self._process is not None and self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.send_signal(signal.SIGHUP)
 
     async def stop(self) -> None:
         """Ends it after the calls under way, within ten seconds."""
