@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -75,8 +76,7 @@ class Desk:
 
     async def spend(self, usd: str, *, hold: str = "", model: str = "m") -> bool:
         """One call; true when it was let through."""
-        cost = int(float(usd) * 100) * (NANO // 100)
-        kept = int(float(hold or usd) * 100) * (NANO // 100)
+        cost, kept = int(Decimal(usd) * NANO), int(Decimal(hold or usd) * NANO)
         ask = Ask(
             f"req-{usd}-{hold}", Subject(customer="acme"), (Candidate(model, "up", kept, 0, 1, 1, 1, "p"),)
         )
