@@ -37,8 +37,9 @@ def rule_files(settings: Settings) -> Mapping[str, str]:
     for row in groups():
         name = row["name"]
         made[f"prometheus/rules/{name}.yml"] = yaml_text({"groups": [_group(row, links)]}, row["about"])
-        needed = list(dict.fromkeys([*records, f"../rules/{name}.yml"]))
-        tests = {"rule_files": needed, "evaluation_interval": "15s", "tests": list(_tests(row, links))}
+        uses = any("costweir:" in one["expr"] for one in row.get("alerts", ()))
+        needed = list(dict.fromkeys([*(records if uses else []), f"../rules/{name}.yml"]))
+        tests = {"rule_files": needed, "evaluation_interval": "1m", "tests": list(_tests(row, links))}
         about = f"Unit tests of {name}: `promtool test rules {name}.yml` in this folder."
         made[f"prometheus/tests/{name}.yml"] = yaml_text(tests, about)
     return made
