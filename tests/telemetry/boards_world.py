@@ -36,7 +36,7 @@ TABLES = (
 )  # fmt: skip
 READ = (
     "charges_daily", "charges_facts", "calls_facts", "restatements_facts", "adjustments_facts", "customers", "plans",
-    "customer_approved_models",
+    "customer_approved_models", "loads",
 )  # fmt: skip
 
 Rows = list[tuple[Any, ...]]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal, cast
 
 from costweir.queries.ask import SPECIAL, facts_of
 from costweir.queries.dimensions import Dimension, Facts, find_dimension
-from costweir.queries.question import MeasureKind, Question, Ratio, find_question
+from costweir.queries.question import MeasureKind, Question, Ratio, find_question, part
 from costweir.queries.render import COST_COLUMNS, Filter, Selection, fill, replace_basis
 from costweir.queries.result import TIME_DIMENSIONS
 from costweir.store.warehouse import Parameter
@@ -166,6 +166,16 @@ def events_sql(panel: PanelQuestion, marks: Marks) -> str:
         SELECT CAST(q.d_{day} AS TIMESTAMP) AS "time", q.d_{name} AS "text", '{panel.question}' AS "tags"
         FROM question AS q ORDER BY q.d_{day}, q.d_{name}"""  # noqa: S608
     return _written(text, _inner(panel), marks)
+
+
+def loads_sql(marks: Marks) -> str:
+    """Which bills were loaded when: `time`, `text` and `tags`."""
+    text = f"""
+        SELECT e.e_at AS "time", e.e_provider AS "text", e.e_source AS "tags" FROM (
+          SELECT q.l_at AS e_at, CAST(q.l_at AS DATE) AS e_day, q.l_provider AS e_provider, q.l_source AS e_source
+          FROM question AS q
+        ) AS e WHERE {_DAYS}(e.e_day) ORDER BY e.e_at, e.e_provider, e.e_source"""  # noqa: S608
+    return _written(text, part("loads"), marks)
 
 
 def _selection(panel: PanelQuestion, basis: str) -> Selection:

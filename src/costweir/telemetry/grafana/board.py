@@ -73,8 +73,6 @@ class Panel(_Part):
     steps: tuple[Step, ...] = ()
     over: float | None = None
     """Only rows whose cost is above this."""
-    count: bool = False
-    """The number of rows instead of their values."""
     link: str = ""
     """The page of Costweir that says more."""
     waits: str = ""

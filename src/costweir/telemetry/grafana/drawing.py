@@ -12,7 +12,7 @@ from costweir.telemetry.grafana import api, foundation
 from costweir.telemetry.grafana.board import Board, Panel
 from costweir.telemetry.grafana.marks import marks_of
 from costweir.telemetry.grafana.sets import ALL, STORES, Store
-from costweir.telemetry.grafana.words import described, heading, unit_of
+from costweir.telemetry.grafana.words import described, heading, unit, unit_of
 
 #: Variable of each data source beside the store's: plugin and uid.
 SERVICES: Mapping[str, tuple[str, str, str]] = {
@@ -103,9 +103,9 @@ def _drawn(panel: Panel, board: Board, store: Store, place: tuple[int, int, int,
         links=((f"{panel.title} in Costweir", f"{HOME}{_page(panel, question)}"),),
         since=panel.range,
         over=None if panel.over is None or question is None else (question.column("cost"), panel.over),
-        named="${__field.labels.metric}" if named and source == "store" else "",
+        named=_named(question, source) if named and question else "",
         matrix=_matrix(panel, question),
-        count=panel.count,
+        words=_words(panel, question),
     )
 
 
@@ -136,13 +136,23 @@ def _matrix(panel: Panel, question: PanelQuestion | None) -> tuple[str, str, str
     return row, column, question.column(question.columns[0])
 
 
+def _named(question: PanelQuestion, source: str) -> str:
+    """What a series of a name is called: SQL gives the name as `metric`, the API as it is."""
+    return f"${{__field.labels.{'metric' if source == 'store' else question.by[-1]}}}"
+
+
+def _words(panel: Panel, question: PanelQuestion | None) -> tuple[str, ...]:
+    """The numbers that these kinds of panel draw as names."""
+    if question is None or panel.kind not in ("columns", "matrix"):
+        return ()
+    kinds = question.kinds()
+    return tuple(name for name in question.by if kinds[name] == "int")
+
+
 def _fields(question: PanelQuestion) -> Iterator[foundation.Field]:
     for name, kind in question.kinds().items():
         link = f"{HOME}{_LINKED[name]}" if name in _LINKED else ""
-        yield foundation.Field(name, heading(name), _UNITS.get(str(kind), ""), link)
-
-
-_UNITS = {"money": "currencyUSD", "quantity": "short", "int": "short", "ratio": "short"}
+        yield foundation.Field(name, heading(name), unit(name, str(kind)), link)
 
 
 def _page(panel: Panel, question: PanelQuestion | None) -> str:

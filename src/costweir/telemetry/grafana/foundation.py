@@ -94,7 +94,8 @@ class Drawn:
     named: str = ""
     """What a series is called; empty leaves it to Grafana."""
     matrix: tuple[str, str, str] | None = None
-    count: bool = False
+    words: Sequence[str] = ()
+    """Numbers that are names, such as hours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +226,7 @@ def write(sheet: Sheet) -> str:
         panels=[_heading(panel) if isinstance(panel, Heading) else _panel(panel) for panel in sheet.panels],
         templating=dashboard.DashboardDashboardTemplating([_variable(item) for item in sheet.variables]),
         annotations=dashboard.AnnotationContainer([_mark(item) for item in sheet.marks]),
-        links=[_link(title, url) for title, url in sheet.links],
+        links=[_others(sheet.tags), *(_link(title, url) for title, url in sheet.links)],
         timepicker=dashboard.TimePickerConfig(refresh_intervals=["30s", "1m", "5m", "15m", "1h"]),
     )
     return json.dumps(_plain(drawn), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
@@ -275,6 +276,14 @@ def _link(title: str, url: str) -> dashboard.DashboardLink:
     return dashboard.DashboardLink(
         title=title, type_val=dashboard.DashboardLinkType.LINK, icon="external link", url=url, target_blank=True,
         tooltip=title,
+    )  # fmt: skip
+
+
+def _others(tags: Sequence[str]) -> dashboard.DashboardLink:
+    """A list of the boards beside this one, which keeps the days and what is picked."""
+    return dashboard.DashboardLink(
+        title="Boards", type_val=dashboard.DashboardLinkType.DASHBOARDS, tags=list(tags), as_dropdown=True,
+        include_vars=True, keep_time=True, tooltip="The boards beside this one",
     )  # fmt: skip
 
 
@@ -342,6 +351,9 @@ def _transformations(drawn: Drawn) -> Iterator[dashboard.DataTransformerConfig]:
         yield dashboard.DataTransformerConfig(
             "filterByValue", options={"filters": [condition], "match": "all", "type": "include"}
         )
+    if drawn.words:
+        conversions = [{"targetField": name, "destinationType": "string"} for name in drawn.words]
+        yield dashboard.DataTransformerConfig("convertFieldType", options={"conversions": conversions})
     if drawn.matrix is not None:
         row, column, value = drawn.matrix
         yield dashboard.DataTransformerConfig(
@@ -369,9 +381,7 @@ def _tooltip() -> parts.VizTooltipOptions:
 
 
 def _reduce(drawn: Drawn) -> parts.ReduceDataOptions:
-    """One value a series, one a row of a table, or the number of rows."""
-    if drawn.count:
-        return parts.ReduceDataOptions().calcs(["count"]).values(False)
+    """One value a series, or one a row of a table."""
     rows = drawn.kind in ("pie", "ranking") and bool(drawn.fields)
     return parts.ReduceDataOptions().calcs([_CALCULATION]).values(rows)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from costweir.queries.panels import PanelQuestion, events_sql
+from costweir.queries.panels import PanelQuestion, events_sql, loads_sql
 from costweir.telemetry.grafana import foundation
 from costweir.telemetry.grafana.sets import Store
 
@@ -22,3 +22,5 @@ def marks_of(store: Store) -> Iterator[foundation.Mark]:
         sql = events_sql(PanelQuestion(question, by=("provider", "read_on"), days="restated_on"), store.marks)
         target = foundation.sql_query(store.plugin, sql, series=False)
         yield foundation.Mark(name, "store", store.plugin, target, color)
+    target = foundation.sql_query(store.plugin, loads_sql(store.marks), series=False)
+    yield foundation.Mark("Bills loaded", "store", store.plugin, target, "blue")

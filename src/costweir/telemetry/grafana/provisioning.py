@@ -1,5 +1,5 @@
-"""What Grafana reads at its start: data sources and the provider of the boards; and for tenants an organisation of their
-own with a token that sees one customer. No secret is written, only where it is kept."""
+"""What Grafana reads at its start: data sources and the provider of the boards; and for tenants a place of their
+own, with a token that sees one customer. No secret is written, only where it is kept."""
 
 from __future__ import annotations
 

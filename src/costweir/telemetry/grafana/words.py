@@ -57,5 +57,12 @@ def heading(name: str) -> str:
 
 def unit_of(question: PanelQuestion) -> str:
     """The unit of what a panel draws: of its first measure."""
-    kind = question.kinds()[question.column(question.columns[0])]
-    return "currencyUSD" if kind == "money" else "short"
+    name = question.column(question.columns[0])
+    return unit(name, str(question.kinds()[name])) or "short"
+
+
+def unit(name: str, kind: str) -> str:
+    """The unit of a column, empty for what is no number."""
+    if kind == "ratio":
+        return "percentunit" if name.endswith("share") else "currencyUSD" if "cost_per_" in name else "short"
+    return {"money": "currencyUSD", "quantity": "short", "int": "short"}.get(kind, "")
