@@ -137,7 +137,7 @@ def test_the_csv_has_every_digit(site: TestClient) -> None:
     assert [Decimal(first[name]) for name in names] == [
         Decimal(text) for text in ("1", "0.8", "0.1", "0", "0.1")
     ]
-    assert first["resets_at"].endswith("T00:00:00Z")
+    assert first["resets_at"].endswith("T00:00:00.000Z")
 
 
 def test_a_budget_is_put_before_past_calls_before_it_is_saved(site: TestClient, desk: FakeDesk) -> None:

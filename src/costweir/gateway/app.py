@@ -19,7 +19,8 @@ from costweir.gateway.names import request_id
 from costweir.gateway.routes import METERED, Form, family_of
 from costweir.gateway.serving import Serving
 from costweir.gateway.turned import Turned
-from costweir.guard.ledger import Balance, Ledger, usd
+from costweir.guard.ledger import Balance, Ledger
+from costweir.guard.why import Record, balance_record
 
 _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"]
 
@@ -139,7 +140,7 @@ def _model(name: str, owner: str, created: int) -> dict[str, object]:
     }  # fmt: skip
 
 
-async def _budgets(ledger: Ledger, *, customer: str, key: str, session: str) -> list[dict[str, object]]:
+async def _budgets(ledger: Ledger, *, customer: str, key: str, session: str) -> list[Record]:
     """The budgets that are this customer's, this key's or this session's own; nobody else's."""
     own = [{"customer": customer}] if customer else []
     own.append({"key": key})
@@ -148,15 +149,7 @@ async def _budgets(ledger: Ledger, *, customer: str, key: str, session: str) -> 
         for row in group:
             if is_own(row.scope, customer=customer, key=key, session=session):
                 found[row.budget_id, row.window_id] = row
-    return [
-        {
-            "budget_id": row.budget_id, "scope": dict(row.scope), "window_id": row.window_id,
-            "limit_usd": _usd(row.limit), "settled_usd": usd(row.settled), "held_usd": usd(row.held),
-            "debt_usd": usd(row.debt), "remaining_usd": _usd(row.remaining), "open_holds": row.open_holds,
-            "resets_at": None if row.resets_at is None else row.resets_at.isoformat().replace("+00:00", "Z"),
-        }
-        for row in found.values()
-    ]  # fmt: skip
+    return [balance_record(row) for row in found.values()]
 
 
 def is_own(scope: Mapping[str, str], *, customer: str, key: str, session: str) -> bool:
@@ -166,10 +159,6 @@ def is_own(scope: Mapping[str, str], *, customer: str, key: str, session: str) -
     if "customer" not in scope and "key" not in scope:
         return False
     return not session or scope.get("session", session) == session
-
-
-def _usd(nano: int | None) -> str | None:
-    return None if nano is None else usd(nano)
 
 
 def _refused(request: Request, turned: Turned, serving: Serving) -> Response:

@@ -45,10 +45,10 @@ def test_a_budget_says_which_what_is_used_by_whom_and_until_when(form: Format) -
     assert {name: told[name] for name in FIELDS} == {
         "code": "budget_exceeded", "request_id": "req_1", "budget_id": "acme-day", "scope": {"customer": "acme"},
         "limit_usd": "1.00", "settled_usd": "0.85", "held_usd": "0.05", "needed_usd": "0.120000001",
-        "resets_at": "2026-11-22T00:00:00Z", "why_url": WHY,
+        "resets_at": "2026-11-22T00:00:00.000Z", "why_url": WHY,
     }  # fmt: skip
     assert told["holders"] == [
-        {"request_id": "req_0", "held_usd": "0.05", "expires_at": "2026-11-22T00:00:00Z"}
+        {"request_id": "req_0", "held_usd": "0.05", "expires_at": "2026-11-22T00:00:00.000Z"}
     ]
 
 

@@ -4,7 +4,6 @@ that says which budget it was and why."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 
 import msgspec
 
@@ -12,6 +11,7 @@ from costweir.gateway.turned import Turned
 from costweir.guard.bounds import Format
 from costweir.guard.codes import STATUSES
 from costweir.guard.ledger import Refusal, usd
+from costweir.guard.why import instant
 
 _OPENAI_TYPES = {
     400: "invalid_request_error", 401: "authentication_error", 402: "insufficient_quota", 403: "permission_error",
@@ -44,10 +44,10 @@ def refusal_reply(form: Format, refusal: Refusal, why_url: str) -> Written:
         "settled_usd": usd(refusal.settled) if refusal.metered else None,
         "held_usd": usd(refusal.held) if refusal.metered else None,
         "needed_usd": usd(refusal.needed) if refusal.needed else None,
-        "resets_at": _instant(refusal.resets_at),
+        "resets_at": instant(refusal.resets_at),
         "why_url": why_url or None,
         "holders": [
-            {"request_id": row.request_id, "held_usd": usd(row.held), "expires_at": _instant(row.expires_at)}
+            {"request_id": row.request_id, "held_usd": usd(row.held), "expires_at": instant(row.expires_at)}
             for row in refusal.holders
         ],
     }
@@ -94,7 +94,3 @@ def _body(form: Format, status: int, message: str, told: Mapping[str, object]) -
         kind = _OPENAI_TYPES.get(status, "server_error")
         said = {"error": {"message": message, "type": kind, "param": None, "code": told["code"]}}
     return _encode({**said, "costweir": told})
-
-
-def _instant(moment: datetime | None) -> str | None:
-    return None if moment is None else moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

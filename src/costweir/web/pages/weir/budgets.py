@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC
 from decimal import Decimal
 from typing import Any
 from urllib.parse import urlencode
@@ -16,6 +15,7 @@ from starlette.routing import BaseRoute, Route
 from costweir.errors import NotFound
 from costweir.guard.ledger import Balance
 from costweir.guard.policy import THRESHOLDS
+from costweir.guard.why import instant
 from costweir.web import format as fmt
 from costweir.web.pages.directory import ORIGINS
 from costweir.web.pages.forms import may_change
@@ -204,7 +204,7 @@ def _exact(rows: Sequence[Balance]) -> Table:
     )  # fmt: skip
 
     def row_of(row: Balance) -> Row:
-        resets = row.resets_at.astimezone(UTC).isoformat().replace("+00:00", "Z") if row.resets_at else ""
+        resets = instant(row.resets_at) or ""
         amounts = (row.limit, row.settled, row.held, row.debt, row.remaining)
         scope = words.scope(row.scope)
         return (

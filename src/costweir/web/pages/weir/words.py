@@ -8,6 +8,7 @@ from decimal import Decimal
 
 from costweir.domain.money import decimal_text
 from costweir.guard.ledger import Attempt, Balance, dollars
+from costweir.guard.why import instant
 from costweir.web import format as fmt
 from costweir.web.pages.table import Cell, Gauge
 
@@ -79,10 +80,7 @@ def clock(at: datetime | None) -> Cell:
     """`09:52:41`, with the whole instant in the CSV."""
     if at is None:
         return Cell(fmt.NOTHING)
-    shown = at.astimezone(UTC)
-    return Cell(
-        f"{shown:%H:%M:%S}", shown.isoformat(timespec="milliseconds").replace("+00:00", "Z"), tone="nowrap"
-    )
+    return Cell(f"{at.astimezone(UTC):%H:%M:%S}", instant(at) or "", tone="nowrap")
 
 
 def gauge(balance: Balance, label: str) -> Gauge:
