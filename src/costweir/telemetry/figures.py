@@ -182,7 +182,8 @@ def health(ask: Ask) -> Reading:
     for row in answer.rows:
         source, loaded = str(row["source"]), str(row["last_load"] or "")
         found.put("costweir_source_quarantined_rows", _number(row["rows_quarantined"]), source)
-        if loaded:
+        # A reader that another one took over from is history, and nobody waits for its next load.
+        if loaded and source in answer.complete_to:
             found.put("costweir_source_last_success_timestamp_seconds", _seconds(loaded), source)
     found.put("costweir_data_complete", int(answer.complete))
     return found
