@@ -87,9 +87,10 @@ def test_an_interval_is_a_number_and_a_unit(text: str, hours: float) -> None:
     assert interval_of(text) == timedelta(hours=hours)
 
 
-def test_the_examples_of_the_documentation_are_valid(tmp_path: Path) -> None:
-    text = (Path(__file__).parents[2] / "docs/sources.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize(("page", "examples"), [("sources.md", 1), ("alerts.md", 2)])
+def test_the_examples_of_the_documentation_are_valid(tmp_path: Path, page: str, examples: int) -> None:
+    text = (Path(__file__).parents[2] / "docs" / page).read_text(encoding="utf-8")
     blocks = [part.split("```")[0] for part in text.split("```toml\n")[1:]]
 
-    assert len(blocks) == 2
+    assert len(blocks) >= examples
     assert said(tmp_path, "\n".join(blocks)) == ""

@@ -15,7 +15,7 @@ from costweir.control.incidents_rows import Incident, incident_of
 from costweir.control.runs import instant
 
 #: A channel that fails this often, over about a day, is given up for that message.
-MOST_ATTEMPTS = 12
+MOST_ATTEMPTS = 16
 #: How often a channel failed, in the memory of the control database; it only grows.
 FAILURES = "incidents:delivery_failures"
 #: A clock that was set back by more than this makes a moment in the future worthless.
