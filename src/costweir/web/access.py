@@ -254,9 +254,8 @@ def note_authentication(
     """The line of the log about somebody who came in or was turned away; never with what they showed."""
     told = {"method": method, "outcome": outcome, "actor": actor, "role": role, "client": _address(request)}
     level = logging.INFO if outcome == "ok" else logging.WARNING
-    _LOG.log(
-        level, "login by %s: %s", method, outcome, extra={"event_type": "authentication", "fields": told}
-    )
+    extra = {"event_type": "authentication", "fields": told}
+    _LOG.log(level, "login %s, by %s", outcome, method, extra=extra)
 
 
 def _is_api(request: Request) -> bool:
