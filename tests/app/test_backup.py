@@ -49,6 +49,25 @@ def test_a_copy_has_every_database_and_each_opens(tmp_path: Path, settings: conf
     assert all(path.stat().st_mode & 0o077 == 0 for path in made.folder.iterdir())
 
 
+def test_what_a_restored_server_needs_beside_its_databases_is_copied(
+    tmp_path: Path, settings: config.Settings
+) -> None:
+    """Without the key secret every gateway key would be refused."""
+    fill(settings)
+    for name in ("key-secret", "admin-token", "rates.csv", "ledger.db-log0", "server.json"):
+        (settings.data_dir / name).write_text(name)
+
+    made = backup.back_up(settings, tmp_path / "out", keep=7)
+
+    assert {*made.files} - {"control.db", "facts.duckdb", "ledger.db"} == {
+        "key-secret",
+        "admin-token",
+        "rates.csv",
+    }
+    assert (made.folder / "key-secret").read_text() == "key-secret"
+    assert (made.folder / "key-secret").stat().st_mode & 0o777 == 0o600
+
+
 def test_a_server_that_holds_the_facts_open_is_copied_with_its_last_commit(
     tmp_path: Path, settings: config.Settings
 ) -> None:

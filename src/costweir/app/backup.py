@@ -12,9 +12,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from costweir.app.locks import TOKEN_FILE
+from costweir.app.rates import FILE_NAME as RATES_FILE
+from costweir.control.keys import SECRET_FILE
 from costweir.errors import Conflict, NotFound, UsageError
 
 if TYPE_CHECKING:
@@ -24,6 +28,9 @@ if TYPE_CHECKING:
 TRIES, WAIT_SECONDS = 20, 3
 _NAME = "costweir-%Y-%m-%dT%H%M%SZ"
 _PART = ".part"
+#: Small files that a restored server needs too: without the first no key can be told from a wrong one. A copy is as
+#: secret as they are.
+_BESIDE = (SECRET_FILE, TOKEN_FILE, RATES_FILE, "costweir.toml")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +74,21 @@ def back_up(settings: Settings, out: Path, *, keep: int, now: datetime | None = 
 
 
 def _databases(settings: Settings) -> Iterator[tuple[str, Callable[[Path], None]]]:
-    """The files there are, each with how it is copied."""
+    """The files there are, each with how it is copied. The ledger is as of its last commit, so its log stays behind."""
     for path in (settings.control_path, settings.ledger_path):
         if path is not None and path.exists():
             yield path.name, _sqlite(path)
     facts = settings.store_path
     if facts is not None and facts.exists():
         yield facts.name, _duckdb(facts)
+    for name in _BESIDE:
+        if (settings.data_dir / name).exists():
+            yield name, partial(_plain, settings.data_dir / name)
+
+
+def _plain(path: Path, target: Path) -> None:
+    shutil.copyfile(path, target)
+    target.chmod(0o600)
 
 
 def _copies(out: Path) -> list[Path]:
