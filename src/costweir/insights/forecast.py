@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
+from functools import lru_cache
 
 from costweir.domain.money import EXACT
 from costweir.domain.period import Month
@@ -132,8 +133,9 @@ def _cents(amount: Decimal) -> Decimal:
     return amount.quantize(_CENT, context=EXACT)
 
 
-def _days(first: date, until: date) -> list[date]:
-    return [first + timedelta(days=step) for step in range(max((until - first).days, 0))]
+@lru_cache(maxsize=256)
+def _days(first: date, until: date) -> tuple[date, ...]:
+    return tuple(first + timedelta(days=step) for step in range(max((until - first).days, 0)))
 
 
 def _sum(daily: Mapping[date, Decimal], since: date, until: date) -> Decimal:
