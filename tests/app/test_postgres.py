@@ -281,9 +281,20 @@ def test_two_processes_that_load_one_slot_take_turns(url: str, tmp_path: Path) -
         assert store.query("SELECT SUM(d.billed_cost) AS s FROM charges_daily AS d").rows == ((5,),)
 
 
-def test_a_loader_that_is_killed_lets_go_of_its_slot(url: str, tmp_path: Path) -> None:
+def test_a_loader_that_is_killed_lets_go_of_its_slot(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from costweir.store.engines.postgres import warehouse
+
     with opened(url) as store:
         process = loader(url, "2", 60, tmp_path / "theirs.parquet")
+        with monkeypatch.context() as patch:
+            patch.setattr(warehouse, "_CLAIM_PATIENCE", "SET lock_timeout = '50ms'")
+            with (
+                pytest.raises(StoreLocked, match="loading aws 1 2026-10"),
+                store.claim(Slot("aws", "1", "2026-10")),
+            ):
+                pass
         process.kill()
         process.communicate()
         with store.claim(Slot("aws", "1", "2026-10")):

@@ -198,5 +198,7 @@ def _described(parts: Mapping[str, str]) -> str:
 
 
 def _defaults(given: Mapping[str, str]) -> dict[str, Any]:
-    wanted: dict[str, Any] = {"connect_timeout": _DIAL_SECONDS, "application_name": "costweir"}
+    wanted: dict[str, Any] = {
+        "connect_timeout": _DIAL_SECONDS, "application_name": "costweir", "client_encoding": "UTF8",
+    }  # fmt: skip
     return {name: value for name, value in wanted.items() if name not in given}

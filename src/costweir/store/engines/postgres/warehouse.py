@@ -8,9 +8,11 @@ from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+import psycopg
+
 from costweir.domain.charge import Kind
 from costweir.domain.period import Month
-from costweir.errors import CheckFailed, Conflict, Error, NotFound
+from costweir.errors import CheckFailed, Conflict, Error, NotFound, StoreLocked
 from costweir.store import aging, remapping, restating, schema, staged
 from costweir.store.engines.postgres import bulk, months
 from costweir.store.engines.postgres.connections import Connection, Connections
@@ -157,7 +159,13 @@ class PostgresWarehouse:
         params = schema.slot_params(slot)
         with self._connections.alone() as connection:
             run(connection, _CLAIM_PATIENCE)
-            run(connection, _CLAIM, params)
+            try:
+                run(connection, _CLAIM, params)
+            except psycopg.errors.LockNotAvailable:
+                raise StoreLocked(
+                    f"Another process is loading {slot.provider} {slot.account} {slot.period}.",
+                    hint="Try again when it is done.",
+                ) from None
             try:
                 yield
             finally:
