@@ -30,6 +30,8 @@ from gateway import report
 
 ROOT = Path(__file__).parents[1]
 ORDER = ("nginx", "bare", "costweir", "tensorzero", "portkey", "litellm", "litellm-budget")
+#: Within so long every call is in the warehouse.
+BOOKS_SECONDS = 1.0
 INSTALLED = Path(tempfile.gettempdir()) / "costweir-bench-peers"
 
 
@@ -112,6 +114,9 @@ def closed(server: Running, work: Path, connections: int, seconds: float, *, str
     before, before_serving, moment = cpu_seconds(pids), cpu_seconds(serving), time.monotonic()
     request = str(server.request(work, stream=stream))
     row = load(work, "closed", str(seconds), str(connections), server.name, str(server.port), request)[0]
+    if serving != pids:
+        # The other process carries calls to the warehouse a moment later; that is a part of what they cost.
+        time.sleep(BOOKS_SECONDS)
     used, passed = cpu_seconds(pids) - before, time.monotonic() - moment
     used_serving = cpu_seconds(serving) - before_serving
     resident, proportional = memory_mb(server.pids())

@@ -65,6 +65,7 @@ def venv(folder: Path, name: str, *wanted: str, overrides: tuple[str, ...] = ())
         pins.write_text("\n".join(overrides))
         print(
             f"  the index lacks what {wanted[0]} pins; installing with {', '.join(overrides)} instead",
+            file=sys.stderr,
             flush=True,
         )
         done = subprocess.run(
@@ -198,19 +199,24 @@ def litellm_budget(
 # Portkey
 
 
+#: With the server library that npm takes by itself (1.19), Portkey answers every stream with 500: it adds to headers
+#: that cannot be added to ("TypeError: immutable"). This older one is within the range that Portkey states.
+PORTKEY_PACKAGE = {
+    "dependencies": {"@portkey-ai/gateway": PORTKEY}, "overrides": {"@hono/node-server": "1.12.2"},
+}  # fmt: skip
+
+
 def install_portkey(folder: Path) -> None:
-    home = folder / "portkey"
-    if not (home / "node_modules/@portkey-ai/gateway/build/start-server.js").exists():
-        home.mkdir(exist_ok=True)
-        run(
-            "npm",
-            "install",
-            "--no-fund",
-            "--no-audit",
-            "--silent",
-            f"@portkey-ai/gateway@{PORTKEY}",
-            folder=home,
-        )
+    home, wanted = folder / "portkey", json.dumps(PORTKEY_PACKAGE)
+    package = home / "package.json"
+    started = home / "node_modules/@portkey-ai/gateway/build/start-server.js"
+    if not (started.exists() and package.exists() and package.read_text() == wanted):
+        shutil.rmtree(home, ignore_errors=True)
+        home.mkdir()
+        package.write_text(wanted)
+        run("npm", "install", "--no-fund", "--no-audit", "--silent", folder=home)
+        # npm writes the file anew in its own style.
+        package.write_text(wanted)
 
 
 def portkey_version(folder: Path) -> str:
