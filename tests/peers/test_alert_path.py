@@ -174,6 +174,9 @@ def test_calls_that_burn_a_budget_reach_people(
                 # What fired before Prometheus knew its Alertmanager is sent again after a minute.
                 until(lambda: "Heartbeat" in told_of(posts, "heartbeat"), 80, lambda: str(posts.got))
 
+                # A counter that begins with the fire has no increase; a server under way had calls before.
+                assert server.post(CHAT, body, acme)[0] == 200
+                asked.wait_for('llm_cost_usd_total{model="big"} > 0')
                 spent = [server.post(CHAT, body, acme)[0] for _ in range(60)]
                 assert set(spent) == {200}
                 while server.post(CHAT, body, poor)[0] == 200:
