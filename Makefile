@@ -41,7 +41,7 @@ format: .venv/.dev ## rewrite the files in house style
 	@.venv/bin/ruff format . && .venv/bin/ruff check --fix .
 
 bench: .venv/.dev ## measure the figures in docs/figures.md
-	@for bench in load_aws questions start ledger; do .venv/bin/python bench/$$bench.py || exit 1; done
+	@for bench in load_aws questions start ledger alert_rules scrape; do .venv/bin/python bench/$$bench.py || exit 1; done
 
 bench-gateway: .venv/.dev ## measure the gateway beside its peers (docs/gateway-bench.md)
 	@.venv/bin/python bench/gateway.py
