@@ -166,7 +166,8 @@ class Warehouse(Reader, Protocol):
         ...
 
     def append(self, calls: Sequence[Mapping[str, Value]]) -> int:
-        """Adds calls that are not there yet (by `call_id`) and returns how many were new."""
+        """Adds calls that are not there yet (by `call_id`) and returns how many were new. A call that comes again has
+        the `started_at` that it had: the months are looked up by it."""
         ...
 
     def adjust(self, adjustments: Sequence[Mapping[str, Value]]) -> int:
