@@ -7,7 +7,7 @@ ARGS ?=
 PYTEST_ARGS ?= -n $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1))) --dist loadgroup
 UV = $(shell command -v uv 2>/dev/null || echo .tools/bin/uv)
 
-.PHONY: help demo up test check bench bench-gateway bench-overspend soak docs test-peers format clean browser
+.PHONY: help demo up test check bench bench-gateway bench-overspend soak docs test-peers test-containers format clean browser
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/' | column -t -s:
@@ -32,7 +32,7 @@ up: .venv/.runtime ## serve your own data
 	@.venv/bin/costweir up $(ARGS)
 
 test: .venv/.dev browser ## run every test that needs no outside server
-	@.venv/bin/pytest $(PYTEST_ARGS) --ignore=tests/peers tests
+	@.venv/bin/pytest $(PYTEST_ARGS) --ignore=tests/peers --ignore=tests/containers tests
 
 check: .venv/.dev ## format, lint, types and import contracts
 	@.venv/bin/ruff format --check . && .venv/bin/ruff check . && .venv/bin/pyright && .venv/bin/lint-imports
@@ -58,6 +58,9 @@ docs: .venv/.dev ## write the generated pages again
 test-peers: .venv/.dev ## run against real servers of others (may install them)
 	@$(UV) pip install --quiet --python .venv/bin/python 'moto[server,s3]>=5.2'
 	@.venv/bin/pytest -p no:cacheprovider tests/peers --run-peers
+
+test-containers: .venv/.dev ## build our image and run the profile lite with a container engine
+	@.venv/bin/pytest -n 0 -p no:cacheprovider tests/containers --run-containers
 
 browser: .venv/.dev
 	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || \

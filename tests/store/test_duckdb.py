@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 from datetime import datetime
@@ -183,3 +184,11 @@ def test_a_call_is_stored_to_the_letter(tmp_path: Path) -> None:
     assert list(found.rows) == wanted
     assert not list(tmp_path.glob("*.ndjson"))
     store.close()
+
+
+def test_what_a_killed_process_left_beside_the_store_goes(tmp_path: Path) -> None:
+    left = tmp_path / "calls-abc.ndjson"
+    left.write_text("{}")
+
+    with contextlib.closing(DuckDBWarehouse.open(tmp_path / "facts.duckdb")):
+        assert not left.exists()

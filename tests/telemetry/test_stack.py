@@ -384,7 +384,9 @@ def test_an_alert_says_what_people_need(one: Mapping[str, Any], made: Mapping[st
     text = next(
         made[f"prometheus/rules/{row['name']}.yml"] for row in groups() if one in row.get("alerts", ())
     )
-    rule = next(rule for rule in yaml.safe_load(text)["groups"][0]["rules"] if rule.get("alert") == one["alert"])
+    rule = next(
+        rule for rule in yaml.safe_load(text)["groups"][0]["rules"] if rule.get("alert") == one["alert"]
+    )
 
     assert set(rule["labels"]) == {"severity", "team", "plane", "budget_scope"}
     assert rule["labels"]["severity"] in ("critical", "warning", "info")

@@ -98,7 +98,7 @@ class Gateway(Section):
     abandoned_seconds: int = Field(default=60, ge=0, le=3600)
     """How long an answer that nobody waits for any more is still read, so that it is charged as it was used."""
     queue_seconds: int = Field(default=2, ge=0, le=60)
-    """How long a call waits for room in a limit of tokens or requests a minute, or of calls at once; 0 lets none wait."""
+    """How long a call waits for room in a limit of tokens or requests a minute, or of calls at once; 0 is never."""
     sessions_per_hour: int = Field(default=1000, ge=1, le=1_000_000)
     """How many new sessions one key may begin in an hour."""
 

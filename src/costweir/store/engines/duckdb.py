@@ -29,6 +29,8 @@ from costweir.store.warehouse import Capabilities, Load, Parameter, Reader, Rema
 CAPABILITIES = Capabilities(
     dialect="duckdb", max_decimal_digits=38, transactions=True, many_processes=False, reads_parquet=True
 )
+#: Calls on their way into the store, beside it.
+_CALLS = ("calls-", ".ndjson")
 #: How long to wait for another process to let go of the file, in seconds.
 _LOCK_PATIENCE = 2.0
 _LOCK_STEP = 0.1
@@ -71,9 +73,12 @@ class DuckDBWarehouse:
         }
         if threads is not None:
             config["threads"] = threads
-        return cls(
-            _connect(path, read_only=read_only, config=config), folder=path.parent, read_only=read_only
-        )
+        connection = _connect(path, read_only=read_only, config=config)
+        if not read_only:
+            # Who holds the file is alone here: what lies beside it is of a process that was killed.
+            for left in path.parent.glob("*".join(_CALLS)):
+                left.unlink(missing_ok=True)
+        return cls(connection, folder=path.parent, read_only=read_only)
 
     @property
     def capabilities(self) -> Capabilities:
@@ -190,7 +195,7 @@ class DuckDBWarehouse:
         with (
             self._writing,
             _translated(),
-            NamedTemporaryFile(dir=self._folder, prefix="calls-", suffix=".ndjson") as file,
+            NamedTemporaryFile(dir=self._folder, prefix=_CALLS[0], suffix=_CALLS[1]) as file,
         ):
             file.write(lines)
             file.flush()
