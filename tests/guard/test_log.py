@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import sqlite3
 from collections.abc import Callable
@@ -224,6 +225,31 @@ def test_records_come_back_in_order_from_the_one_that_is_wanted(tmp_path: Path) 
     assert list(records(path, TOKEN, 3)) == []
     assert list(records(path, b"another run's id", 7)) == []
     assert path.with_name("ledger.db-log0").stat().st_mode & 0o077 == 0
+
+
+def test_what_a_failed_flush_lost_is_written_again_before_more_is_promised(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "ledger.db"
+    written = Log(path, TOKEN)
+    written.write(1, b"one", durable=True)
+    written.write(2, b"two", durable=False)
+    written.write(3, b"three", durable=False)
+
+    def lost(file: int) -> None:
+        os.pwrite(file, bytes(2 * BLOCK), BLOCK)
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "sync", lost)
+        with pytest.raises(OSError, match="Input/output"):
+            written.flush()
+        assert not written.turn()
+    assert [number for number, _ in records(path, TOKEN, 0)] == [1]
+
+    written.write(4, b"four", durable=True)
+    written.close()
+    assert list(records(path, TOKEN, 0)) == [(1, b"one"), (2, b"two"), (3, b"three"), (4, b"four")]
 
 
 @pytest.mark.parametrize("place", [0, 20, 30, 700])

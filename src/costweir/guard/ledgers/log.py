@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import struct
+import threading
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,7 +41,11 @@ class Log:
         self._lengths = [os.fstat(file).st_size for file in self._files]
         self._current = 0
         self._at = 0
-        self._dirty = False
+        #: What was written behind `_sure` and is not durable yet, and whether a flush of it failed.
+        self._sure = 0
+        self._unsure: list[bytes] = []
+        self._failed = False
+        self._flushing = threading.Lock()
         self._lengthen(0, FULL)
 
     @property
@@ -55,19 +60,35 @@ class Log:
         whole = _HEAD.pack(self._token, number, len(data), zlib.crc32(data, zlib.crc32(head))) + data
         size = -(-len(whole) // BLOCK) * BLOCK
         self._lengthen(self._current, self._at + size)
-        file = self._files[self._current]
         # What follows in the last block is of an earlier turn, or zero; the next record covers it.
-        os.pwrite(file, whole.ljust(size, b"\0"), self._at)
-        if durable:
-            sync(file)
-        self._dirty = not durable
-        self._at += size
+        block = whole.ljust(size, b"\0")
+        with self._flushing:
+            os.pwrite(self._files[self._current], block, self._at)
+            if durable:
+                self._sync()
+            else:
+                self._unsure.append(block)
+            self._at += size
+            if durable:
+                self._sure = self._at
 
     def flush(self) -> None:
         """Makes durable what was written. Raises OSError."""
-        if self._dirty:
-            self._dirty = False
-            sync(self._files[self._current])
+        with self._flushing:
+            if self._unsure:
+                self._sync()
+                self._sure = self._at
+
+    def _sync(self) -> None:
+        """Flushes. The system may take pages for clean that it failed to write, so after a failure all that was not
+        durable yet is written once more: no record is promised behind one that is lost."""
+        file = self._files[self._current]
+        if self._failed:
+            os.pwrite(file, b"".join(self._unsure), self._sure)
+        self._failed = True
+        sync(file)
+        self._failed = False
+        self._unsure.clear()
 
     def prepare(self) -> None:
         """Makes the other file as long as it will be."""
@@ -76,12 +97,13 @@ class Log:
     def turn(self) -> bool:
         """Goes on in the other file, whose records the ledger's file must have kept by now. False when what was written
         cannot be made durable: no record is promised behind one that is not."""
-        try:
-            sync(self._files[self._current])
-        except OSError:
-            return False
-        self._current = 1 - self._current
-        self._at = 0
+        with self._flushing:
+            try:
+                self._sync()
+            except OSError:
+                return False
+            self._current = 1 - self._current
+            self._at = self._sure = 0
         return True
 
     def close(self) -> None:
