@@ -66,6 +66,19 @@ def test_a_channel_that_is_not_there_is_named(cli: Cli, configured: Path) -> Non
     assert "ops, team" in done.error["hint"]
 
 
+def test_a_test_that_fails_says_that_it_is_not_tried_again(
+    cli: Cli, configured: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOOK", "http://127.0.0.1:1/")
+    done = cli("alerts", "test", "ops", "--json")
+    assert done.code == 3
+    assert done.error["hint"] == "A test is sent once; an alert is tried again for a day."
+    every = cli("alerts", "test")
+    assert every.code == 3
+    assert "2 of 2 channels did not take the message." in every.err
+    assert "later" not in every.out + every.err
+
+
 def test_without_a_channel_there_is_nothing_to_try(cli: Cli, home: Path) -> None:
     assert cli("alerts", "test").code == 2
     assert cli("alerts", "list", "--json").json["rows"] == []

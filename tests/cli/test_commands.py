@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import shutil
 import sqlite3
+import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -411,6 +413,13 @@ def test_doctor_is_content_with_a_fresh_machine(cli: Cli, home: Path) -> None:
     } <= rows.keys()
     assert "fail" not in rows.values()
     assert not (home / "data").exists()
+
+
+def test_doctor_knows_every_extra(cli: Cli, home: Path) -> None:
+    named = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))
+    [row] = [row for row in cli("doctor", "--json").json["rows"] if row["check"] == "extras"]
+    told = set(re.findall(r"[a-z]+", row["detail"]))
+    assert set(named["project"]["optional-dependencies"]) <= told
 
 
 def test_doctor_exits_5_and_says_which_check_failed(cli: Cli, home: Path) -> None:

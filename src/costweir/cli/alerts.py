@@ -195,10 +195,13 @@ def test(*, channel: str | None) -> None:
             sent = send_test(row, held, datetime.now(UTC))
             result |= {"title": sent.title, "text": sent.body}
         except Error as error:
+            if error.transient:
+                error.hint = "A test is sent once; an alert is tried again for a day."
             failures.append(error)
             result |= {"status": "failed", "note": f"{error.message} {error.hint}".strip()}
         rows.append(result)
     show_rows("alerts", rows, TESTED)
     if failures:
-        note("`costweir alerts list` shows what else a channel did not take.")
+        if len(failures) > 1:
+            note(f"{len(failures)} of {len(chosen)} channels did not take the message. The first of them:")
         raise failures[0]

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 LOW_SPACE = 1_000_000_000
 OLDEST_PYTHON = (3, 11)
 EXTRAS = {
-    "aws": "boto3", "azure": "azure.identity", "gcp": "google.cloud.bigquery", "objects": "obstore",
-    "oidc": "jwt", "postgres": "psycopg",
+    "aws": "boto3", "azure": "azure.identity", "channels": "apprise", "gcp": "google.cloud.bigquery",
+    "objects": "obstore", "oidc": "jwt", "postgres": "psycopg", "tokenizers": "bpe_openai",
 }  # fmt: skip
 
 

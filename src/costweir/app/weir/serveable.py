@@ -61,7 +61,7 @@ class Serveable:
             except Error as error:
                 _LOG.error("gateway: the file is not in force: %s %s", error.message, error.hint)
             else:
-                _LOG.warning("gateway: providers, models and prices were read again")
+                _LOG.info("gateway: providers, models and prices were read again")
 
     async def close(self) -> None:
         """Ends everything."""
