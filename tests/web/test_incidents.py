@@ -173,4 +173,8 @@ def test_the_pages_are_clean_in_both_themes_on_desk_and_phone(
             page.goto(site.address + path)
             assert overflow(page) <= 0, path
             assert violations(Axe(), page) == [], path
+        page.goto(site.address + paths[0])
+        what = page.locator("#t-incidents tbody tr td:nth-child(2)").first.bounding_box()
+        assert what is not None
+        assert what["width"] >= 180, "a sentence can be read"
         assert complaints == []

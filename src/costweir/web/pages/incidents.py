@@ -133,7 +133,7 @@ def _table(found: Sequence[Incident], now: Now, at: datetime) -> Table:
     columns = (
         Column("Severity", "severity", numeric=False), Column("What", "text", numeric=False),
         Column("About", "subject", numeric=False, wide=True), Column("State", "state", numeric=False),
-        Column("Began", "opened_at", numeric=False, wide=True), Column("For", "", numeric=False),
+        Column("Began", "opened_at", numeric=False, wide=True), Column("For", "", numeric=False, wide=True),
         Column("Owner", "owner", numeric=False, wide=True), Column("Team", "team", numeric=False, wide=True),
     )  # fmt: skip
     return Table("Incidents", columns, tuple(_row(row, now, at) for row in found))
