@@ -96,7 +96,7 @@ def test_the_level_is_the_one_that_was_set_and_other_libraries_say_what_is_wrong
         LOG.debug("hidden")
         LOG.info("shown")
         logging.getLogger("botocore").info("hidden")
-        logging.getLogger("uvicorn.error").warning("shown too")
+        logging.getLogger("somebody.else").warning("shown too")
     assert [line["message"] for line in told(pipe)] == ["shown", "shown too"]
 
 

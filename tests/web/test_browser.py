@@ -509,7 +509,7 @@ def test_two_people_edit_one_plan_and_the_second_is_told(browser: Browser, serve
 def test_a_plan_is_removed_only_after_its_id_was_typed(browser: Browser, serve: Callable) -> None:  # type: ignore[type-arg]
     with serve(FakeDesk()) as address, screen(browser) as (page, _):
         visit(page, address + "/settings/plans/edit")
-        page.get_by_label("Id").fill("trial")
+        page.get_by_role("textbox", name="Id").fill("trial")
         page.get_by_label("Price a month").fill("0")
         page.get_by_role("button", name="Save plan").click()
         page.get_by_role("link", name="trial", exact=True).click()

@@ -60,16 +60,20 @@ class Stand:
         return total - self.billed_before[0], calls - self.billed_before[1]
 
     async def settled(self) -> Books:
-        """The budget's books once no hold is open, or as they are when that takes too long."""
+        """The budget's books once no hold is open and nothing changes any more, or as they are when that takes too
+        long. The ledger's file is a moment behind what was answered, so one look is not enough."""
         deadline = monotonic() + _SETTLE_PATIENCE
+        before: Books | None = None
         while True:
+            await asyncio.sleep(_SETTLE_STEP)
             with self._read() as ledger:
                 balance = next(row for row in ledger.balances() if row.budget_id == self.budget)
                 attempts = ledger.attempts(state="UNCERTAIN", limit=_MANY)
             uncertain = sum(row.subject.customer == self.budget for row in attempts)
-            if not balance.open_holds or monotonic() > deadline:
-                return Books.of(balance, uncertain=uncertain)
-            await asyncio.sleep(_SETTLE_STEP)
+            books = Books.of(balance, uncertain=uncertain)
+            if (not balance.open_holds and books == before) or monotonic() > deadline:
+                return books
+            before = books
 
     def admitted(self) -> tuple[int, int]:
         """How many requests the ledger let through (a caller that hung up does not know), and the smallest hold."""

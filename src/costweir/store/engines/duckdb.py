@@ -31,6 +31,7 @@ CAPABILITIES = Capabilities(
 )
 #: Calls on their way into the store, beside it.
 _CALLS = ("calls-", ".ndjson")
+_IN_MEMORY = ":memory:"
 #: How long to wait for another process to let go of the file, in seconds.
 _LOCK_PATIENCE = 2.0
 _LOCK_STEP = 0.1
@@ -46,7 +47,9 @@ _NO_ROOM = (
 class DuckDBWarehouse:
     """The embedded warehouse. Implements `costweir.store.warehouse.Warehouse`."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, *, folder: Path, read_only: bool) -> None:
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, *, folder: Path | None, read_only: bool
+    ) -> None:
         self._connection = connection
         self._folder = folder
         self._read_only = read_only
@@ -74,10 +77,11 @@ class DuckDBWarehouse:
         if threads is not None:
             config["threads"] = threads
         connection = _connect(path, read_only=read_only, config=config)
-        if not read_only:
-            # Who holds the file is alone here: what lies beside it is of a process that was killed.
-            for left in path.parent.glob("*".join(_CALLS)):
-                left.unlink(missing_ok=True)
+        if read_only or str(path) == _IN_MEMORY:
+            return cls(connection, folder=None, read_only=read_only)
+        # Who holds the file is alone here: what lies beside it is of a process that was killed.
+        for left in path.parent.glob("*".join(_CALLS)):
+            left.unlink(missing_ok=True)
         return cls(connection, folder=path.parent, read_only=read_only)
 
     @property
