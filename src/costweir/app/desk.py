@@ -293,7 +293,7 @@ def _without_id(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _opened(settings: Settings, *, read_only: bool) -> tuple[Warehouse, Control]:
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     if read_only:
         found = _as_it_is(settings)
         if found is not None:

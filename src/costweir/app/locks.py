@@ -28,7 +28,7 @@ class ServerLock:
     @classmethod
     def take(cls, data_dir: Path) -> ServerLock:
         """Takes the lock, or raises Conflict when a server runs on this data directory."""
-        data_dir.mkdir(parents=True, exist_ok=True)
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         handle = (data_dir / LOCK_FILE).open("a+")
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -18,7 +18,7 @@ from pathlib import Path
 #: Records begin at whole blocks, so that no flush touches one that was promised already.
 BLOCK = 4_096
 #: From this size on the other file is next.
-FULL = 8 << 20
+FULL = 1 << 20
 #: A file that is too short grows by so much.
 _GROWTH = 1 << 20
 _NAMES = ("-log0", "-log1")
@@ -46,7 +46,8 @@ class Log:
         self._unsure: list[bytes] = []
         self._failed = False
         self._flushing = threading.Lock()
-        self._lengthen(0, FULL)
+        for which in range(len(_NAMES)):
+            self._lengthen(which, FULL)
 
     @property
     def full(self) -> bool:
