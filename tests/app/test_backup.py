@@ -13,7 +13,7 @@ import pytest
 
 from costweir import config
 from costweir.app import backup
-from costweir.errors import Conflict, NotFound
+from costweir.errors import Conflict, NotFound, UsageError
 
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
 
@@ -149,3 +149,11 @@ def test_facts_that_never_rest_are_no_copy(
 def test_nothing_to_copy_is_said(tmp_path: Path, settings: config.Settings) -> None:
     with pytest.raises(NotFound):
         backup.back_up(settings, tmp_path / "out", keep=7)
+
+
+def test_a_copy_inside_the_data_directory_is_refused(settings: config.Settings) -> None:
+    fill(settings)
+
+    with pytest.raises(UsageError, match="lies in the data directory"):
+        backup.back_up(settings, settings.data_dir / "copies", keep=1)
+    assert not (settings.data_dir / "copies").exists()

@@ -46,11 +46,17 @@ def back_up(settings: Settings, out: Path, *, keep: int, now: datetime | None = 
     """Copies the databases of the data directory into a new folder of `out`, and removes all but the newest `keep`.
 
     Raises NotFound when there is nothing to copy, Conflict when the facts were written to all the time, and UsageError
-    when `out` cannot be written. A failure leaves older copies as they are, and no half of a new one.
+    when `out` cannot be written or lies in the data directory. A failure leaves older copies as they are, and no half
+    of a new one.
     """
     moment = now or datetime.now(UTC)
     name = moment.strftime(_NAME)
     part = out / f"{name}{_PART}"
+    if out.resolve().is_relative_to(settings.data_dir.resolve()):
+        raise UsageError(
+            f"{out} lies in the data directory, and would go with it.",
+            hint="Choose another folder with --out.",
+        )
     found = dict(_databases(settings))
     if not found:
         raise NotFound(
