@@ -23,6 +23,8 @@ from costweir.queries.dimensions import DIMENSION_TABLE
 from costweir.queries.question import Question, catalogue
 from costweir.queries.request import Request
 
+pytestmark = pytest.mark.xdist_group("demo-world")
+
 TODAY = date(2026, 11, 20)
 #: The bills of the last four months are enough.
 FIRST = "2026-08"

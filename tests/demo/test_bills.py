@@ -17,6 +17,9 @@ from costweir.demo.catalogue import streams
 from costweir.sources.classify import Classifier
 from costweir.sources.meaning.line import Line
 
+# One worker writes the world for these.
+pytestmark = pytest.mark.xdist_group("loaded-world")
+
 AWS_FORMS = (
     # dash form, mantle form, marketplace camel, marketplace snake
     r"[A-Z0-9]+-[A-Za-z0-9.-]+-(?:cache-(?:read|write)-)?(?:text-)?(?:in|out)put-token(?:s|-count)[a-z-]*",

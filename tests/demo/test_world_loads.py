@@ -18,7 +18,7 @@ from costweir.queries.request import Request
 Record = Mapping[str, Any]
 
 #: The first test also writes and loads the world.
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.timeout(300), pytest.mark.xdist_group("loaded-world")]
 
 
 @pytest.fixture(scope="module")

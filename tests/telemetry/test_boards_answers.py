@@ -50,7 +50,7 @@ from costweir.web.access import Access, Keys
 from costweir.web.api import Writes, api_routes
 from costweir.web.app import create_app
 
-pytestmark = [pytest.mark.engine, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.engine, pytest.mark.xdist_group("boards"), pytest.mark.timeout(300)]
 
 CHOICES = ("provider", "model", "customer", "project")
 MARKS: dict[str, Any] = {

@@ -35,7 +35,7 @@ from costweir.telemetry import grafana
 from costweir.telemetry.grafana.board import boards
 from costweir.telemetry.grafana.sets import STORES
 
-pytestmark = [pytest.mark.engine, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.engine, pytest.mark.xdist_group("tenants"), pytest.mark.timeout(300)]
 
 SINCE, UNTIL = datetime(2026, 8, 1, tzinfo=UTC), datetime(2026, 11, 30, tzinfo=UTC)
 PICKS: tuple[Mapping[str, tuple[str, ...]], ...] = (

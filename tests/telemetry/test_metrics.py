@@ -247,9 +247,9 @@ def test_a_scrape_of_a_thousand_customers_and_a_hundred_models_is_small_and_quic
         served.began(number % 9_000, seen)
     found = exporter(lambda: read_snapshot(msgspec.json.encode(snapshot(counts, {}))))
     for accept in ("", OPEN):
-        began = time.process_time()
+        began = time.thread_time()
         body = found.expose(accept, "").body
-        took = time.process_time() - began
+        took = time.thread_time() - began
         assert took < 0.5
         assert len(body) < 1_000_000
         assert body.count(b"llm_latency_seconds_bucket{") == 100 * 13
